@@ -1,0 +1,1 @@
+"""Make one call, once."""

@@ -1,0 +1,1 @@
+"""Difficulty in, P(correct) and dollars per arm out."""

@@ -1,0 +1,1 @@
+"""Fakes and servers for tests, yours and ours."""
