@@ -15,7 +15,7 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from effortctl._errors import BackendError, ConfigError
+from effortctl._errors import ConfigError, EffortctlError
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -163,7 +163,10 @@ class Endpoint(_Value):
         base_url: Root of the API, e.g. `https://api.openai.com/v1`. None: the client's own default.
         api_key_env: Environment variable that holds the key. None: no key is needed.
         price_provider: Provider id in the price book. None: never looked up there.
+        self_hosted: True when it runs on our own machine: tokens are free, hours are not.
         usage: How its replies count tokens.
+        max_tokens_field: What its Chat Completions call the output cap; older servers know only
+            `max_tokens`.
     """
 
     name: str
@@ -171,7 +174,9 @@ class Endpoint(_Value):
     base_url: str | None = None
     api_key_env: str | None = None
     price_provider: str | None = None
+    self_hosted: bool = False
     usage: UsageRules = UsageRules()
+    max_tokens_field: Literal["max_completion_tokens", "max_tokens"] = "max_completion_tokens"
 
 
 EffortStyle = Literal["param", "budget", "toggle", "template", "prompt", "fixed"]
@@ -414,8 +419,8 @@ class Attempt(_Value):
     error: str | None = None
 
     @property
-    def accepted(self) -> bool:
-        """True when the answer is complete and its verdict is a pass."""
+    def passed(self) -> bool:
+        """True when the answer is complete and a verifier passed it."""
         return (
             self.answer is not None
             and self.answer.finish == "complete"
@@ -488,7 +493,7 @@ def _closeness(attempt: Attempt, index: int) -> tuple[bool, bool, int, float, in
     complete = attempt.answer is not None and attempt.answer.finish == "complete"
     rank = {"pass": 2, "abstain": 1, "fail": 0}[verdict.status] if verdict else 1
     score = (verdict.score or 0.0) if verdict else 0.0
-    return (attempt.accepted, complete, rank, score, index)
+    return (attempt.passed, complete, rank, score, index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -506,8 +511,14 @@ class Outcome(Generic[T_co]):
 
     @property
     def accepted(self) -> bool:
-        """True when a verifier passed the value."""
+        """True when the value passed its check, or no check objected and none was able to."""
         return self.trace.outcome == "accepted"
+
+    @property
+    def verified(self) -> bool:
+        """True when a verifier looked at the value and passed it."""
+        best = self.trace.best
+        return best is not None and best.passed
 
     @property
     def cost_usd(self) -> Decimal:
@@ -599,7 +610,7 @@ class Reply:
         cost: Dollars of all tries.
         calls: Wire requests made.
         cached: True when no request was needed.
-        error: The last fault, when there is no answer.
+        error: Why there is no answer: the last fault, or the budget or deadline that forbade the call.
         arm: The arm that was really called; differs from the one asked for when the endpoint rejected
             its effort and another was resolved. None: as asked.
     """
@@ -608,7 +619,7 @@ class Reply:
     cost: Cost
     calls: int = 1
     cached: bool = False
-    error: BackendError | None = None
+    error: EffortctlError | None = None
     arm: Arm | None = None
 
 

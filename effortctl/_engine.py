@@ -1,0 +1,318 @@
+"""The escalation loop, without any I/O.
+
+`escalate` is a generator. It yields a `Call` (make this request) or a `Verify` (check this answer),
+receives a `Reply` or a `Verdict`, and returns an `Ended` with the trace. A driver performs what is
+yielded; the engine alone decides what happens next:
+
+- a failed verdict escalates: the policy chooses another arm, which sees the failed answer and why;
+- an arm with several samples is resampled before that, each sample on its own;
+- an answer cut off by the output cap is asked for again with a larger cap, never with more effort;
+- a refused or filtered answer stops the loop, because more effort does not change a refusal;
+- a conversation that does not fit the model rules out the arms of that model;
+- a transport fault that outlived its retries moves on to another arm; any other fault ends the loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from effortctl._errors import (
+    BudgetExceededError,
+    DeadlineExceededError,
+    EffortctlError,
+    TransientBackendError,
+)
+from effortctl._types import (
+    Answer,
+    Arm,
+    Attempt,
+    Call,
+    Estimate,
+    Finish,
+    Message,
+    Reply,
+    Situation,
+    Task,
+    Trace,
+    TraceOutcome,
+    Verdict,
+    Verify,
+)
+from effortctl.protocols import Policy
+
+Action: TypeAlias = Call | Verify
+Flow: TypeAlias = Generator[Action, "Reply | Verdict", "Ended"]
+
+CAP_GROWTH = 2
+"""Factor by which the output cap grows after a truncated answer."""
+
+MAX_CAP_RAISES = 2
+"""How often one sample's cap is raised before the loop goes on to another arm."""
+
+EMPTY = Verdict(status="fail", feedback="The answer was empty.", verifier="not_empty")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How one task is to be run.
+
+    Attributes:
+        arms: The ladder, in order.
+        policy: Chooses among them.
+        estimates: By arm name; may be empty.
+        carry: `feedback` shows a failed answer and its feedback to the next arm, `none` does not.
+        check: False when the caller has no verifier: the first complete answer is accepted.
+        fail_closed: True when an abstaining verifier counts as a failed check.
+        budget_usd: Dollars this task may cost. None: no limit.
+        deadline_s: Seconds this task may take. None: no limit.
+    """
+
+    arms: Sequence[Arm]
+    policy: Policy
+    estimates: Mapping[str, Estimate] = field(default_factory=dict)
+    carry: Literal["feedback", "none"] = "feedback"
+    check: bool = True
+    fail_closed: bool = False
+    budget_usd: Decimal | None = None
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The loop is over.
+
+    Attributes:
+        trace: All that happened.
+        error: Why it could not go on, when it was not the loop's own decision to stop.
+    """
+
+    trace: Trace
+    error: EffortctlError | None = None
+
+
+def escalate(
+    task: Task,
+    rules: Rules,
+    *,
+    trace_id: str,
+    now: Callable[[], datetime],
+    clock: Callable[[], float],
+) -> Flow:
+    """Run the loop for one task.
+
+    Args:
+        task: What is asked.
+        rules: Arms, policy and limits.
+        trace_id: Identifies the decision.
+        now: Wall clock, for the record.
+        clock: Monotonic seconds, for the deadline.
+
+    Yields:
+        `Call` and `Verify` actions; send back the `Reply` or `Verdict`.
+
+    Returns:
+        The trace, and the error that ended the loop if one did.
+    """
+    run = _Run(task=task, rules=rules, started=clock(), clock=clock)
+    started_at = now()
+    outcome: TraceOutcome | None = None
+    while outcome is None:
+        arm = run.next_arm()
+        if arm is None:
+            outcome = "past_deadline" if run.is_late() else "exhausted"
+        else:
+            outcome = yield from _try_arm(run, arm)
+    trace = Trace(
+        id=trace_id,
+        task_id=task.id,
+        category=task.category,
+        outcome=outcome,
+        attempts=tuple(run.attempts),
+        policy=rules.policy.name,
+        started_at=started_at,
+        latency_s=max(0.0, clock() - run.started),
+        metadata=task.metadata,
+    )
+    return Ended(trace, run.error_for(outcome))
+
+
+@dataclass(slots=True)
+class _Run:
+    """What the loop has to remember while it runs."""
+
+    task: Task
+    rules: Rules
+    started: float
+    clock: Callable[[], float]
+    attempts: list[Attempt] = field(default_factory=list)
+    closed_arms: set[str] = field(default_factory=set)
+    failed: tuple[Answer, Verdict] | None = None
+    error: EffortctlError | None = None
+
+    def seconds_left(self) -> float | None:
+        if self.rules.deadline_s is None:
+            return None
+        return self.rules.deadline_s - (self.clock() - self.started)
+
+    def is_late(self) -> bool:
+        left = self.seconds_left()
+        return left is not None and left <= 0
+
+    def next_arm(self) -> Arm | None:
+        if self.is_late():
+            return None
+        budget = self.rules.budget_usd
+        spent = sum((attempt.cost_usd for attempt in self.attempts), Decimal(0))
+        situation = Situation(
+            task=self.task,
+            arms=[arm for arm in self.rules.arms if arm.name not in self.closed_arms],
+            attempts=tuple(self.attempts),
+            estimates=self.rules.estimates,
+            usd_left=None if budget is None else budget - spent,
+            seconds_left=self.seconds_left(),
+        )
+        arm = self.rules.policy.choose(situation)
+        if arm is not None:
+            self.closed_arms.add(arm.name)
+        return arm
+
+    def close_model(self, model: str) -> None:
+        self.closed_arms.update(arm.name for arm in self.rules.arms if arm.model == model)
+
+    def messages(self) -> tuple[Message, ...]:
+        if self.failed is None or self.rules.carry == "none":
+            return self.task.messages
+        answer, verdict = self.failed
+        return (*self.task.messages, *_correction(answer, verdict))
+
+    def error_for(self, outcome: TraceOutcome) -> EffortctlError | None:
+        if outcome == "past_deadline" and self.error is None:
+            return DeadlineExceededError(
+                f"the task's {self.rules.deadline_s:g} s are over and no answer was accepted"
+            )
+        if outcome in {"accepted", "refused"}:
+            return None
+        if outcome == "exhausted" and any(a.answer is not None for a in self.attempts):
+            return None
+        return self.error
+
+
+def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOutcome | None]:
+    """Sample one arm until an answer is accepted or its samples are used up."""
+    messages = run.messages()
+    caps = _caps(run.task.max_output_tokens or arm.max_output_tokens, arm)
+    cap = next(caps)
+    index = 0
+    while index < arm.samples:
+        if run.is_late():
+            return "past_deadline"
+        call = Call(run.task, arm, messages, index, cap, run.seconds_left())
+        reply = yield call
+        assert isinstance(reply, Reply)  # noqa: S101 - the driver's side of the contract
+        if reply.answer is None:
+            return _after_fault(run, call, reply)
+        if reply.answer.finish == "complete":
+            outcome = yield from _judge(run, call, reply)
+            if outcome is not None:
+                return outcome
+            index += 1
+            continue
+        run.attempts.append(_attempt(call, reply))
+        larger = next(caps, None) if reply.answer.finish == "truncated" else None
+        if larger is None:
+            return _after_cut(run, arm, reply.answer.finish)
+        cap = larger
+    return None
+
+
+def _caps(first: int, arm: Arm) -> Iterator[int]:
+    """Output caps to try in turn: the first, then larger ones up to what the model can generate."""
+    yield first
+    cap = first
+    for _ in range(MAX_CAP_RAISES):
+        if cap >= arm.max_output_tokens_limit:
+            return
+        cap = min(cap * CAP_GROWTH, arm.max_output_tokens_limit)
+        yield cap
+
+
+def _after_cut(run: _Run, arm: Arm, finish: Finish) -> TraceOutcome | None:
+    """Decide what an answer that is not complete means for the loop."""
+    if finish in {"refused", "filtered"}:
+        return "refused"
+    if finish == "context_exceeded":
+        run.close_model(arm.model)
+    return None
+
+
+def _judge(
+    run: _Run, call: Call, reply: Reply
+) -> Generator[Action, Reply | Verdict, TraceOutcome | None]:
+    """Have a complete answer checked; None means: not accepted, go on."""
+    answer = reply.answer
+    assert answer is not None  # noqa: S101 - narrowed by the caller
+    if answer.value is None and not answer.text.strip():
+        verdict = EMPTY
+    elif not run.rules.check:
+        run.attempts.append(_attempt(call, reply))
+        return "accepted"
+    else:
+        checked = yield Verify(run.task, answer, run.seconds_left())
+        assert isinstance(checked, Verdict)  # noqa: S101 - the driver's side of the contract
+        verdict = checked
+    run.attempts.append(_attempt(call, reply, verdict=verdict))
+    if verdict.passed:
+        return "accepted"
+    if verdict.status == "abstain" and run.is_late():
+        return "past_deadline"
+    if verdict.status == "abstain" and not run.rules.fail_closed:
+        return "accepted"
+    run.failed = (answer, verdict)
+    return None
+
+
+def _after_fault(run: _Run, call: Call, reply: Reply) -> TraceOutcome | None:
+    """Decide what a call without an answer means for the loop."""
+    if reply.calls:
+        run.attempts.append(_attempt(call, reply))
+    run.error = reply.error
+    if isinstance(reply.error, TransientBackendError):
+        return "past_deadline" if run.is_late() else None
+    if isinstance(reply.error, BudgetExceededError):
+        return "over_budget"
+    if isinstance(reply.error, DeadlineExceededError):
+        return "past_deadline"
+    return "failed"
+
+
+def _attempt(call: Call, reply: Reply, *, verdict: Verdict | None = None) -> Attempt:
+    arm = reply.arm or call.arm
+    return Attempt(
+        arm=call.arm.name,
+        model=arm.model,
+        requested_effort=arm.effort,
+        effective_effort=arm.sent_effort,
+        sample_index=call.sample_index,
+        max_output_tokens=call.max_output_tokens,
+        answer=reply.answer,
+        verdict=verdict,
+        cost=reply.cost,
+        calls=reply.calls,
+        cached=reply.cached,
+        error=None if reply.error is None else f"{type(reply.error).__name__}: {reply.error}",
+    )
+
+
+def _correction(answer: Answer, verdict: Verdict) -> tuple[Message, ...]:
+    """The turns that tell the next arm what was tried and why it was not good enough."""
+    why = verdict.feedback.strip() or "It is not correct."
+    request = (
+        f"A check rejected this answer: {why}\n"
+        "Give a corrected answer. It must be complete on its own and must not mention the earlier one."
+    )
+    said = (Message(role="assistant", content=answer.text),) if answer.text.strip() else ()
+    return (*said, Message(role="user", content=request))

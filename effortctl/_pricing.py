@@ -1,0 +1,183 @@
+"""Exact dollars of a call.
+
+Order of authority: the user's own price on the arm, then the `genai-prices` price book at the moment of
+the request and for the service tier that was billed, else `UnknownPriceError`. Reasoning tokens are part
+of the output tokens and are never added to them.
+
+Models on our own machine cost hours, not tokens: compute-seconds times `Price.usd_per_hour`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from effortctl._errors import UnknownPriceError, UsageError
+from effortctl._types import Answer, Arm, Call, Cost, Price, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MTOK = Decimal(1_000_000)
+HOUR_S = Decimal(3600)
+NANO_USD = Decimal("1e-9")
+"""Costs are rounded up to a billionth of a dollar, so that sums are exact and never too low."""
+
+PART_TOKENS = 16
+"""Upper bound for what the chat template adds to one message."""
+
+STANDARD_TIERS = frozenset({None, "", "auto", "default", "standard", "scale"})
+KNOWN_TIERS = frozenset({"flex", "priority", "fast", "batch"})
+
+
+class GenaiPriceBook:
+    """The default `PriceBook`: user prices first, then the `genai-prices` package.
+
+    Prices in the package are maintained by its authors and can lag behind a provider's change; what a
+    provider bills is the truth. `Cost.version` records which release was used.
+    """
+
+    def cost(self, arm: Arm, answer: Answer) -> Cost:
+        """Dollars of an answer.
+
+        Args:
+            arm: The arm that gave it.
+            answer: The answer; its usage must be known.
+
+        Raises:
+            UnknownPriceError: Neither the user nor the price book knows the model.
+            UsageError: The endpoint reported no usage for a model that is priced by tokens.
+        """
+        if arm.price is not None:
+            return _user_cost(arm.price, answer)
+        if _runs_here(arm):
+            return Cost(usd=Decimal(0), source="free")
+        if answer.usage is None:
+            raise UsageError(f"{arm.name} reported no usage, so its cost is not known")
+        return _booked_cost(arm, answer.usage, at=answer.started_at, tier=answer.service_tier)
+
+    def worst_case(self, call: Call) -> Cost:
+        """Upper bound of what one wire request for this call can cost.
+
+        Input tokens are bounded by the UTF-8 bytes of the messages (a token is at least one byte),
+        output tokens by the cap. Local arms priced by the hour are bounded by the call's time limit, or
+        by an hour where it has none.
+
+        Raises:
+            UnknownPriceError: Neither the user nor the price book knows the model.
+        """
+        bound = max_input_tokens(call)
+        plain = Usage(input_tokens=bound, output_tokens=call.max_output_tokens)
+        if call.arm.price is not None:
+            seconds = call.timeout_s if call.timeout_s is not None else 3600.0
+            usages = (plain, plain.model_copy(update={"cache_write_tokens": bound}))
+            costs = (
+                _user_cost(call.arm.price, Answer(text="", usage=usage, compute_s=seconds))
+                for usage in usages
+            )
+            return max(costs, key=lambda cost: cost.usd)
+        if _runs_here(call.arm):
+            return Cost(usd=Decimal(0), source="free")
+        written = plain.model_copy(update={"cache_write_tokens": bound})
+        costs = (_booked_cost(call.arm, usage, at=None, tier=None) for usage in (plain, written))
+        return max(costs, key=lambda cost: cost.usd)
+
+
+def max_input_tokens(call: Call) -> int:
+    """Upper bound of the input tokens of a call: its bytes, and what a chat template adds."""
+    parts = [message.model_dump_json() for message in call.messages]
+    if call.task.response_schema is not None:
+        parts.append(str(call.task.response_schema))
+    return sum(len(part.encode()) + PART_TOKENS for part in parts)
+
+
+def charge_unknown(worst: Cost) -> Cost:
+    """What to book when a call may have been billed and nobody can say how much."""
+    return worst.model_copy(update={"source": "worst_case"})
+
+
+def _runs_here(arm: Arm) -> bool:
+    return arm.endpoint.self_hosted or arm.endpoint.kind in {"local", "recorded"}
+
+
+def _user_cost(price: Price, answer: Answer) -> Cost:
+    usage = answer.usage or Usage()
+    tokens_priced = price.input_usd_per_mtok or price.output_usd_per_mtok
+    if answer.usage is None and tokens_priced:
+        raise UsageError("the endpoint reported no usage, so a price per token cannot be applied")
+    fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+    by_tokens = (
+        fresh * price.input_usd_per_mtok
+        + usage.cached_tokens * _or(price.cached_input_usd_per_mtok, price.input_usd_per_mtok)
+        + usage.cache_write_tokens * _or(price.cache_write_usd_per_mtok, price.input_usd_per_mtok)
+        + usage.output_tokens * price.output_usd_per_mtok
+    ) / MTOK
+    seconds = answer.compute_s if answer.compute_s is not None else answer.latency_s
+    by_hours = Decimal(repr(seconds)) * price.usd_per_hour / HOUR_S
+    source = "compute" if price.usd_per_hour and not tokens_priced else "user"
+    return Cost(usd=_round_up(by_tokens + by_hours), source=source)
+
+
+def _or(value: Decimal | None, fallback: Decimal) -> Decimal:
+    return fallback if value is None else value
+
+
+def _booked_cost(arm: Arm, usage: Usage, *, at: datetime | None, tier: str | None) -> Cost:
+    calc, version = _price_book()
+    provider = arm.endpoint.price_provider
+    if provider is None:
+        raise UnknownPriceError(_unknown(arm))
+    try:
+        priced = calc(
+            _book_usage(usage),
+            arm.model,
+            provider_id=provider,
+            genai_request_timestamp=at or datetime.now(UTC),
+            price_context=_price_context(tier),
+        )
+    except LookupError:
+        raise UnknownPriceError(_unknown(arm)) from None
+    except ValueError as error:
+        raise UsageError(f"{arm.name} reported usage that cannot be priced: {error}") from None
+    note = "" if tier in STANDARD_TIERS | KNOWN_TIERS else f" (tier {tier!r} priced as priority)"
+    return Cost(usd=_round_up(priced.total_price), source="genai-prices", version=version + note)
+
+
+def _price_book() -> tuple[Callable[..., Any], str]:
+    from importlib.metadata import version  # noqa: PLC0415 - only needed with the price book
+
+    from genai_prices import calc_price  # noqa: PLC0415 - 0.15 s import, only for hosted arms
+
+    return calc_price, version("genai-prices")
+
+
+def _book_usage(usage: Usage) -> Any:
+    from genai_prices import Usage as BookUsage  # noqa: PLC0415 - as above
+
+    return BookUsage(
+        input_tokens=usage.input_tokens,
+        cache_read_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        output_tokens=usage.output_tokens,
+    )
+
+
+def _price_context(tier: str | None) -> dict[str, str]:
+    """Ask for the tier's price; a tier nobody knows is charged like the dearest known one."""
+    if tier in STANDARD_TIERS:
+        return {}
+    if tier == "batch":
+        return {"processing": "batch"}
+    return {"service_tier": tier if tier in KNOWN_TIERS and tier else "priority"}
+
+
+def _unknown(arm: Arm) -> str:
+    return (
+        f"no price is known for {arm.model!r} at endpoint {arm.endpoint.name!r}; set one on the arm, "
+        f'e.g. price = {{ input_usd_per_mtok = "0.50", output_usd_per_mtok = "4.00" }}'
+    )
+
+
+def _round_up(usd: Decimal) -> Decimal:
+    return usd.quantize(NANO_USD, rounding="ROUND_CEILING")
