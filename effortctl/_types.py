@@ -40,7 +40,7 @@ Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class _Value(BaseModel):
     """A frozen record that refuses fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 # --- what is asked ---------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ class Arm(_Value):
     def chat_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for `client.chat.completions.create` that put this arm into effect."""
         kwargs = self._common_kwargs()
-        kwargs["max_completion_tokens"] = self.max_output_tokens
+        kwargs[self.endpoint.max_tokens_field] = self.max_output_tokens
         if self.effort_style == "param" and self.sent_effort != "default":
             kwargs["reasoning_effort"] = self.sent_effort
         return kwargs

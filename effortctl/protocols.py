@@ -122,6 +122,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def areserve(self, needed: Decimal, *, budgets: Sequence[Budget], trace_id: str) -> str:
+        """`reserve` for asyncio, without blocking the event loop."""
+        ...
+
     def settle(self, reservation: str, cost: Cost, *, row: Mapping[str, object]) -> None:
         """Replace a reservation by what was really spent; `row` is kept for the record."""
         ...

@@ -1,1 +1,40 @@
-"""What is kept on disk."""
+"""What is kept on disk: money in the ledger, accepted answers in the cache, traces of every task.
+
+The ledger fails closed (no reading, no spending); the cache fails open (no reading, no harm).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from effortctl.stores._entries import LedgerEntry, LedgerTotal, ledger_row
+from effortctl.stores._key import cache_key
+from effortctl.stores._ledger import MemoryLedger, SqliteLedger, default_ledger_path
+from effortctl.stores._singleflight import SingleFlight
+from effortctl.stores._traces import TraceStore, read_traces
+
+if TYPE_CHECKING:
+    from effortctl.stores._cache import DiskCache
+
+__all__ = [
+    "DiskCache",
+    "LedgerEntry",
+    "LedgerTotal",
+    "MemoryLedger",
+    "SingleFlight",
+    "SqliteLedger",
+    "TraceStore",
+    "cache_key",
+    "default_ledger_path",
+    "ledger_row",
+    "read_traces",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the cache when it is first asked for, because diskcache is slow to load."""
+    if name == "DiskCache":
+        from effortctl.stores._cache import DiskCache  # noqa: PLC0415 - lazy on purpose
+
+        return DiskCache
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,325 @@
+"""Two thin drivers of the escalation loop: `Controller` and `AsyncController`.
+
+The engine decides; a driver makes the calls, runs the verifiers and hands the results back. The two
+differ only in how they wait. This is the one place that owns retries: a retry repeats a call on the
+same arm after a transport fault, at most three wire requests in all, and never raises effort.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Self, cast
+
+import tenacity
+
+from effortctl import backends as _backends
+from effortctl._driver import Bill, BudgetLike, Driver, Run, VerifyLike
+from effortctl._engine import Ended
+from effortctl._errors import (
+    ConfigError,
+    EffortctlError,
+    TransientBackendError,
+    UnsupportedEffortError,
+)
+from effortctl._types import Answer, Call, Outcome, Reply, Task, Verdict, Verify
+from effortctl.catalog import narrow
+from effortctl.protocols import AnyVerifier, AsyncBackend, Backend
+from effortctl.verifiers import is_async
+
+WAIT_FIRST_S = 0.5
+WAIT_MAX_S = 8.0
+
+TOO_SLOW = Verdict(
+    status="abstain", verifier="deadline", error="TimeoutError: the check took too long"
+)
+
+
+class Controller(Driver):
+    """Runs tasks up a ladder of arms until an answer passes its check.
+
+    Safe to share between threads. See `Driver.__init__` for the options; `AsyncController` takes the
+    same ones.
+
+    Example:
+        ```python
+        ctl = Controller("openai", verify="number:408", budget="$0.02")
+        outcome = ctl.run("What is 17*24?")
+        print(outcome.value, outcome.cost_usd)
+        ```
+    """
+
+    _make_backend = staticmethod(_backends.backend_for)
+
+    def run(
+        self,
+        task: Task | str,
+        *,
+        verify: VerifyLike = None,
+        budget: BudgetLike | None = None,
+        deadline_s: float | None = None,
+    ) -> Outcome[str]:
+        """Run one task to its end.
+
+        Args:
+            task: What is asked, or just the prompt.
+            verify: Replaces the controller's own verifier for this task.
+            budget: A further limit for this task.
+            deadline_s: Replaces the controller's own deadline.
+
+        Returns:
+            The accepted answer, or the best one seen when every arm failed its check
+            (`outcome.accepted` tells which), with the trace.
+
+        Raises:
+            BudgetExceededError: The next call could break a limit. `.trace` holds what was spent.
+            DeadlineExceededError: Time is over. `.trace.best` holds the best answer so far.
+            BackendError: An arm failed in a way that another arm would not cure, or every arm did.
+            ConfigError: The options make no sense.
+        """
+        return self._drive(self._begin(task, verify=verify, budget=budget, deadline_s=deadline_s))
+
+    def run_with(self, backend: Backend, task: Task | str) -> Outcome[Any]:
+        """As `run`, but make every call through this backend, whatever the arm's endpoint.
+
+        Nothing is cached: answers of a foreign backend may be any Python object.
+        """
+        return self._drive(self._begin(task, backend=backend))
+
+    def with_options(self, **options: Any) -> Controller:
+        """A copy with some of the constructor's options replaced."""
+        return Controller(**self._options | options)
+
+    def _drive(self, run: Run) -> Outcome[Any]:
+        with contextlib.ExitStack() as lead:
+            step = run.advance(None)
+            while not isinstance(step, Ended):
+                if isinstance(step, Call):
+                    step = run.advance(self._look_up_or_call(run, step, lead))
+                else:
+                    step = run.advance(self._verify(run, step))
+            self._keep(run, accepted=step.trace.outcome == "accepted")
+        return self._finish(step)
+
+    def _look_up_or_call(self, run: Run, call: Call, lead: contextlib.ExitStack) -> Reply:
+        """Answer from the cache, or call; of equal calls at the same time only one goes out."""
+        if self._flight is None or run.backend is not None:
+            return self._call(run, call)
+        lead.close()
+        hit = self._look_up(run, call)
+        if hit is None and run.cache_key is not None:
+            left = run.seconds_left()
+            lead.enter_context(self._flight.lead(run.cache_key, timeout_s=left))
+            hit = self._look_up(run, call)
+        return hit or self._call(run, call)
+
+    def _call(self, run: Run, call: Call) -> Reply:
+        bill = Bill()
+        try:
+            try:
+                answer = self._with_retries(run, call, bill)
+            except UnsupportedEffortError as error:
+                call = replace(call, arm=narrow(call.arm, error.supported))
+                answer = self._with_retries(run, call, bill)
+        except EffortctlError as error:
+            return bill.reply(None, error=error, arm=call.arm)
+        run.answer = answer
+        return bill.reply(answer, arm=call.arm)
+
+    def _with_retries(self, run: Run, call: Call, bill: Bill) -> Answer:
+        retrying = tenacity.Retrying(sleep=self._sleep or time.sleep, **_retry_options(self, run))
+        return retrying(self._request, run, call, bill)
+
+    def _request(self, run: Run, call: Call, bill: Bill) -> Answer:
+        """One wire request: reserve, call, settle."""
+        call = replace(call, timeout_s=run.seconds_left())
+        backend: Backend = self._backend(run, call.arm)
+        ledger, needed = self._store(run.budgets), self._needed(run, call)
+        ticket = ledger.reserve(needed, budgets=run.budgets, trace_id=run.id)
+        bill.calls += 1
+        try:
+            answer = backend.complete(call)
+        except BaseException as fault:
+            bill.add(self._settle_fault(run, call, ticket, fault=fault))
+            raise
+        bill.add(self._settle(run, call, ticket, answer=answer))
+        return answer
+
+    def _verify(self, run: Run, verify: Verify) -> Verdict:
+        verifier = cast("Callable[[Task, Answer], Verdict]", run.verifier)
+        verdict = _within(lambda: verifier(verify.task, verify.answer), verify.timeout_s)
+        self._book_verdict(run, verify, verdict)
+        return verdict
+
+    def _check_verifier(self, verifier: AnyVerifier | None) -> None:
+        if verifier is not None and is_async(verifier):
+            raise ConfigError(
+                f"{verifier!r} is async, which Controller cannot run; use AsyncController"
+            )
+
+    def close(self) -> None:
+        """Close the backends this controller made."""
+        for backend in self._made_backends.values():
+            backend.close()
+        self._made_backends.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncController(Driver):
+    """`Controller` for asyncio: the same options, the same methods, awaited.
+
+    Blocking parts (ledger, cache, sync verifiers) run in threads, so the event loop never waits for a
+    disk.
+    """
+
+    _make_backend = staticmethod(_backends.async_backend_for)
+
+    async def run(
+        self,
+        task: Task | str,
+        *,
+        verify: VerifyLike = None,
+        budget: BudgetLike | None = None,
+        deadline_s: float | None = None,
+    ) -> Outcome[str]:
+        """As `Controller.run`; verifiers may be async too."""
+        run = self._begin(task, verify=verify, budget=budget, deadline_s=deadline_s)
+        return await self._drive(run)
+
+    async def run_with(self, backend: AsyncBackend, task: Task | str) -> Outcome[Any]:
+        """As `Controller.run_with`."""
+        return await self._drive(self._begin(task, backend=backend))
+
+    def with_options(self, **options: Any) -> AsyncController:
+        """As `Controller.with_options`."""
+        return AsyncController(**self._options | options)
+
+    async def _drive(self, run: Run) -> Outcome[Any]:
+        async with contextlib.AsyncExitStack() as lead:
+            step = run.advance(None)
+            while not isinstance(step, Ended):
+                if isinstance(step, Call):
+                    step = run.advance(await self._look_up_or_call(run, step, lead))
+                else:
+                    step = run.advance(await self._verify(run, step))
+            if run.cache_key is not None:
+                accepted = step.trace.outcome == "accepted"
+                await asyncio.to_thread(self._keep, run, accepted=accepted)
+        return await asyncio.to_thread(self._finish, step) if self._traces else self._finish(step)
+
+    async def _look_up_or_call(
+        self, run: Run, call: Call, lead: contextlib.AsyncExitStack
+    ) -> Reply:
+        """Answer from the cache, or call; of equal calls at the same time only one goes out."""
+        if self._flight is None or run.backend is not None:
+            return await self._call(run, call)
+        await lead.aclose()
+        hit = await asyncio.to_thread(self._look_up, run, call)
+        if hit is None and run.cache_key is not None:
+            left = run.seconds_left()
+            await lead.enter_async_context(self._flight.alead(run.cache_key, timeout_s=left))
+            hit = await asyncio.to_thread(self._look_up, run, call)
+        return hit or await self._call(run, call)
+
+    async def _call(self, run: Run, call: Call) -> Reply:
+        bill = Bill()
+        try:
+            try:
+                answer = await self._with_retries(run, call, bill)
+            except UnsupportedEffortError as error:
+                call = replace(call, arm=narrow(call.arm, error.supported))
+                answer = await self._with_retries(run, call, bill)
+        except EffortctlError as error:
+            return bill.reply(None, error=error, arm=call.arm)
+        run.answer = answer
+        return bill.reply(answer, arm=call.arm)
+
+    async def _with_retries(self, run: Run, call: Call, bill: Bill) -> Answer:
+        retrying = tenacity.AsyncRetrying(sleep=self._sleep or asyncio.sleep, **_retry_options(self, run))
+        return await retrying(self._request, run, call, bill)
+
+    async def _request(self, run: Run, call: Call, bill: Bill) -> Answer:
+        """One wire request: reserve, call, settle."""
+        call = replace(call, timeout_s=run.seconds_left())
+        backend: AsyncBackend = self._backend(run, call.arm)
+        ledger, needed = self._store(run.budgets), self._needed(run, call)
+        ticket = await ledger.areserve(needed, budgets=run.budgets, trace_id=run.id)
+        bill.calls += 1
+        try:
+            answer = await backend.complete(call)
+        except BaseException as fault:
+            bill.add(self._settle_fault(run, call, ticket, fault=fault))
+            raise
+        settling = asyncio.to_thread(self._settle, run, call, ticket, answer=answer)
+        bill.add(await asyncio.shield(settling))
+        return answer
+
+    async def _verify(self, run: Run, verify: Verify) -> Verdict:
+        verifier = cast("Callable[[Task, Answer], Any]", run.verifier)
+        if is_async(verifier):
+            checked: Awaitable[Verdict] = verifier(verify.task, verify.answer)
+        else:
+            checked = asyncio.to_thread(verifier, verify.task, verify.answer)
+        try:
+            async with asyncio.timeout(verify.timeout_s) as limit:
+                verdict = await checked
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            verdict = TOO_SLOW
+        if verdict.cost_usd:
+            await asyncio.to_thread(self._book_verdict, run, verify, verdict)
+        return verdict
+
+    async def close(self) -> None:
+        """Close the backends this controller made."""
+        for backend in self._made_backends.values():
+            await backend.aclose()
+        self._made_backends.clear()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def _retry_options(driver: Driver, run: Run) -> dict[str, Any]:
+    def too_late(state: tenacity.RetryCallState) -> bool:
+        left = run.seconds_left()
+        return left is not None and left <= state.upcoming_sleep
+
+    def wait_s(state: tenacity.RetryCallState) -> float:
+        """What the endpoint asked for, else exponential with jitter."""
+        fault = state.outcome.exception() if state.outcome else None
+        if isinstance(fault, TransientBackendError) and fault.retry_after_s is not None:
+            return fault.retry_after_s
+        ceiling: float = min(WAIT_MAX_S, WAIT_FIRST_S * 2.0 ** (state.attempt_number - 1))
+        return ceiling * driver.rng.uniform(0.5, 1.0)
+
+    return {
+        "retry": tenacity.retry_if_exception_type(TransientBackendError),
+        "stop": lambda state: state.attempt_number >= driver.max_calls or too_late(state),
+        "wait": wait_s,
+        "reraise": True,
+    }
+
+
+def _within(check: Callable[[], Verdict], timeout_s: float | None) -> Verdict:
+    """Run a check, but no longer than allowed; one that overruns is left behind in its thread."""
+    if timeout_s is None:
+        return check()
+    verdicts: list[Verdict] = []
+    thread = threading.Thread(target=lambda: verdicts.append(check()), daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    return verdicts[0] if verdicts else TOO_SLOW

@@ -1,0 +1,185 @@
+"""What every verifier shares: a name, a repr, a verdict; and how a plain function becomes one."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import inspect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeGuard
+
+from effortctl._errors import ConfigError, VerifierError
+from effortctl._types import Answer, Task, Verdict
+from effortctl.protocols import AnyVerifier, AsyncVerifier
+
+_LABEL = re.compile(r"(?:\banswer\b[*_`]{0,3}\s*[:=]|####)[ \t*_`]*", re.IGNORECASE)
+
+
+class BuiltIn(ABC):
+    """A verifier whose check is one method that says what is wrong, or nothing.
+
+    Subclasses are frozen dataclasses, so they compare, hash and pickle by their settings.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def problem(self, answer: Answer) -> str | None:
+        """Return what is wrong in words a model can use, never the reference; None when right."""
+
+    def __call__(self, task: Task, answer: Answer, /) -> Verdict:
+        """Return pass when there is no problem, otherwise fail with the problem as feedback."""
+        feedback = self.problem(answer)
+        if feedback is None:
+            return Verdict(status="pass", verifier=self.name)
+        return Verdict(status="fail", verifier=self.name, feedback=feedback)
+
+    def __repr__(self) -> str:
+        """Show the call that makes this verifier, leaving out settings at their default."""
+        return f"{self.name}({', '.join(_shown_fields(self))})"
+
+
+def _shown_fields(verifier: Any) -> list[str]:
+    shown = []
+    for field in dataclasses.fields(verifier):
+        value = getattr(verifier, field.name)
+        if field.repr and value != field.default:
+            shown.append(f"{field.name}={value!r}")
+    return shown
+
+
+def final_answer(text: str) -> str:
+    """The text after the last `Answer:` label (or `####`), or the whole text without one.
+
+    A label at the very end, with nothing behind it, is no label.
+    """
+    for match in reversed(list(_LABEL.finditer(text))):
+        tail = text[match.end() :].strip()
+        if tail:
+            return tail
+    return text.strip()
+
+
+def is_async(verifier: object) -> TypeGuard[AsyncVerifier]:
+    """True when calling the verifier gives an awaitable, so the caller must await it."""
+    while isinstance(verifier, functools.partial):
+        verifier = verifier.func
+    return inspect.iscoroutinefunction(verifier) or inspect.iscoroutinefunction(
+        getattr(type(verifier), "__call__", None)  # noqa: B004 - the method itself is inspected
+    )
+
+
+# --- functions -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FunctionVerifier:
+    """A user's function as a verifier; made by `check`."""
+
+    fn: Callable[..., Any]
+    name: str
+    takes_task: bool
+
+    def __call__(self, task: Task, answer: Answer, /) -> Verdict:
+        """Call the function and turn what it returns into a verdict."""
+        return to_verdict(self._call(task, answer), self.name)
+
+    def _call(self, task: Task, answer: Answer) -> Any:
+        if self.takes_task:
+            return self.fn(task, answer)
+        return self.fn(answer.text if answer.value is None else answer.value)
+
+    def __repr__(self) -> str:
+        return f"check({self.name})"
+
+
+class AsyncFunctionVerifier(FunctionVerifier):
+    """A user's coroutine function as a verifier; made by `check`."""
+
+    async def __call__(  # type: ignore[override]  # the same contract, awaited
+        self, task: Task, answer: Answer, /
+    ) -> Verdict:
+        """As `FunctionVerifier.__call__`, awaited."""
+        return to_verdict(await self._call(task, answer), self.name)
+
+
+def check(fn: Callable[..., Any], *, name: str | None = None) -> AnyVerifier:
+    """Turn any function into a verifier.
+
+    Args:
+        fn: Takes the answer, or the task and the answer. The answer comes as its text (or, behind a
+            decorated function that does not return text, as the value that function returned) when
+            it is the only required argument, and as an `Answer` after a `Task`. Returns a bool, a
+            `Verdict`, or `(bool, feedback)`. May be `async`.
+        name: Name in verdicts and traces. Default: the function's own.
+
+    Raises:
+        ConfigError: `fn` cannot be called with one or two positional arguments.
+    """
+    if not callable(fn):
+        raise ConfigError(f"check() needs a function of (answer) or (task, answer), got {fn!r}")
+    kind = AsyncFunctionVerifier if is_async(fn) else FunctionVerifier
+    return kind(fn, name or _name_of(fn), _takes_task(fn))
+
+
+def _name_of(fn: Callable[..., Any]) -> str:
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    return getattr(fn, "__name__", None) or type(fn).__name__
+
+
+def _takes_task(fn: Callable[..., Any]) -> bool:
+    try:
+        signature = inspect.signature(fn)
+    except ValueError:
+        # Some C functions have no signature; those that judge a value take just that value.
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = signature.parameters.values()
+    required = sum(p.kind in positional and p.default is p.empty for p in parameters)
+    if required == 1:
+        return False
+    arguments: tuple[object, ...] = (None, None) if required else (None,)
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if required == 0 and variadic:
+        arguments = (None, None)
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ConfigError(
+            f"a check must take (answer) or (task, answer); {_name_of(fn)}{signature} does not"
+        ) from error
+    return len(arguments) == 2
+
+
+def to_verdict(value: Any, name: str) -> Verdict:
+    """Read what a foreign check returned.
+
+    Raises:
+        VerifierError: It is neither a bool, nor a Verdict, nor `(bool, feedback)`.
+    """
+    if isinstance(value, Verdict):
+        return value if value.verifier else value.model_copy(update={"verifier": name})
+    match value:
+        case bool():
+            return Verdict(status="pass" if value else "fail", verifier=name)
+        case (bool() as passed, str() as feedback):
+            return Verdict(
+                status="pass" if passed else "fail",
+                verifier=name,
+                feedback="" if passed else feedback,
+            )
+    if asyncio.iscoroutine(value):
+        _close(value)
+        hint = "it returned a coroutine; write it as `async def`"
+    else:
+        hint = f"it returned {type(value).__name__}; return a bool, a Verdict or (bool, feedback)"
+    raise VerifierError(f"the check {name} cannot be read: {hint}", verifier=name)
+
+
+def _close(coroutine: Coroutine[Any, Any, Any]) -> None:
+    coroutine.close()

@@ -1,0 +1,231 @@
+"""Several verifiers as one, and the boundary behind which a crash becomes a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal
+
+from effortctl._errors import ConfigError
+from effortctl._types import Answer, Task, Verdict
+from effortctl.protocols import AnyVerifier
+from effortctl.verifiers._base import check, is_async, to_verdict
+
+Mode = Literal["all_of", "any_of"]
+
+
+# --- the boundary ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A verifier that never raises; made by `guarded`."""
+
+    verifier: AnyVerifier
+    fail_closed: bool = False
+    clock: Callable[[], float] = time.perf_counter
+
+    @property
+    def name(self) -> str:
+        """The name of the verifier inside."""
+        return name_of(self.verifier)
+
+    def __call__(self, task: Task, answer: Answer, /) -> Verdict:
+        """Return the verdict, or abstain (fail, when fail-closed) with the exception in `error`."""
+        started = self.clock()
+        try:
+            verdict = to_verdict(self.verifier(task, answer), self.name)
+        except Exception as error:  # noqa: BLE001 - a verifier is foreign code: the one boundary
+            verdict = self._crashed(error)
+        return self._finish(verdict, started)
+
+    def _crashed(self, error: Exception) -> Verdict:
+        text = f"{type(error).__name__}: {error}"
+        return Verdict(status="abstain", verifier=self.name, error=text[:2000])
+
+    def _finish(self, verdict: Verdict, started: float) -> Verdict:
+        update: dict[str, Any] = {}
+        if not verdict.latency_s:
+            update["latency_s"] = max(0.0, self.clock() - started)
+        if self.fail_closed and verdict.error is not None and verdict.status == "abstain":
+            update["status"] = "fail"
+        return verdict.model_copy(update=update) if update else verdict
+
+    def __repr__(self) -> str:
+        closed = ", fail_closed=True" if self.fail_closed else ""
+        return f"guarded({self.verifier!r}{closed})"
+
+
+class AsyncGuarded(Guarded):
+    """`Guarded` for an async verifier."""
+
+    async def __call__(  # type: ignore[override]  # the same contract, awaited
+        self, task: Task, answer: Answer, /
+    ) -> Verdict:
+        """As `Guarded.__call__`, awaited."""
+        started = self.clock()
+        try:
+            pending: Any = self.verifier(task, answer)
+            verdict = to_verdict(await pending, self.name)
+        except Exception as error:  # noqa: BLE001 - a verifier is foreign code: the one boundary
+            verdict = self._crashed(error)
+        return self._finish(verdict, started)
+
+
+def guarded(
+    verifier: AnyVerifier,
+    *,
+    fail_closed: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> AnyVerifier:
+    """Wrap a verifier so that a crash is a verdict: abstain, with the exception in `error`.
+
+    Args:
+        verifier: Any verifier, sync or async.
+        fail_closed: Give `fail` instead of `abstain` when it crashes.
+        clock: Seconds that only move forward; times the check.
+    """
+    if isinstance(verifier, Guarded) and verifier.fail_closed == fail_closed:
+        return verifier
+    kind = AsyncGuarded if is_async(verifier) else Guarded
+    return kind(verifier, fail_closed, clock)
+
+
+def name_of(verifier: AnyVerifier) -> str:
+    """The verifier's `name`, or the name of its function or class."""
+    name = getattr(verifier, "name", None) or getattr(verifier, "__name__", None)
+    return name if isinstance(name, str) else type(verifier).__name__
+
+
+# --- combinations ----------------------------------------------------------------------------------
+
+
+@dataclass
+class _Tally:
+    """Adds up verdicts until the outcome is certain."""
+
+    mode: Mode
+    name: str
+    seen: list[Verdict] = field(default_factory=list)
+
+    def add(self, verdict: Verdict) -> bool:
+        """Keep a verdict; return True when no further one can change the outcome."""
+        self.seen.append(verdict)
+        return verdict.status == self._decisive
+
+    @property
+    def _decisive(self) -> Literal["pass", "fail"]:
+        return "fail" if self.mode == "all_of" else "pass"
+
+    def result(self) -> Verdict:
+        """Combine what was seen: the decisive status, else abstain, else the other one."""
+        statuses = {verdict.status for verdict in self.seen}
+        status: Literal["pass", "fail", "abstain"] = (
+            "pass" if self._decisive == "fail" else "fail"
+        )
+        for stronger in ("abstain", self._decisive):
+            if stronger in statuses:
+                status = "abstain" if stronger == "abstain" else self._decisive
+        return Verdict(
+            status=status,
+            verifier=self.name,
+            feedback=self._join("feedback") if status != "pass" else "",
+            score=self._score(),
+            cost_usd=sum((verdict.cost_usd for verdict in self.seen), Decimal(0)),
+            latency_s=sum(verdict.latency_s for verdict in self.seen),
+            error=self._join("error") or None,
+        )
+
+    def _join(self, attribute: str) -> str:
+        said = [str(getattr(verdict, attribute) or "") for verdict in self.seen]
+        return "\n".join(dict.fromkeys(text for text in said if text))
+
+    def _score(self) -> float | None:
+        scores = [verdict.score for verdict in self.seen if verdict.score is not None]
+        if not scores:
+            return None
+        return min(scores) if self.mode == "all_of" else max(scores)
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Several verifiers as one; made by `all_of` and `any_of`."""
+
+    mode: Mode
+    members: tuple[AnyVerifier, ...]
+
+    @property
+    def name(self) -> str:
+        """`all_of(regex, number)`."""
+        return f"{self.mode}({', '.join(name_of(member) for member in self.members)})"
+
+    def __call__(self, task: Task, answer: Answer, /) -> Verdict:
+        """Ask the members in order until the outcome is certain."""
+        tally = _Tally(self.mode, self.name)
+        for member in self.members:
+            verdict: Any = guarded(member)(task, answer)
+            if tally.add(verdict):
+                break
+        return tally.result()
+
+    def __repr__(self) -> str:
+        return f"{self.mode}({', '.join(map(repr, self.members))})"
+
+
+class AsyncCombined(Combined):
+    """`Combined` with at least one async member."""
+
+    async def __call__(  # type: ignore[override]  # the same contract, awaited
+        self, task: Task, answer: Answer, /
+    ) -> Verdict:
+        """As `Combined.__call__`; sync members run in a thread, so they do not block the loop."""
+        tally = _Tally(self.mode, self.name)
+        for member in self.members:
+            safe: Any = guarded(member)
+            pending = (
+                safe(task, answer) if is_async(safe) else asyncio.to_thread(safe, task, answer)
+            )
+            if tally.add(await pending):
+                break
+        return tally.result()
+
+
+def all_of(*verifiers: AnyVerifier | Callable[..., Any]) -> AnyVerifier:
+    """Pass when every verifier passes; stop at the first that fails.
+
+    Fail if any fails, else abstain if any abstains (or crashes), else pass. Costs and latencies add
+    up. One async member makes the combination async.
+
+    Raises:
+        ConfigError: No verifier was given.
+    """
+    return _combine("all_of", verifiers)
+
+
+def any_of(*verifiers: AnyVerifier | Callable[..., Any]) -> AnyVerifier:
+    """Pass when one verifier passes; stop there.
+
+    Pass if any passes, else abstain if any abstains (or crashes), else fail. Costs and latencies
+    add up. One async member makes the combination async.
+
+    Raises:
+        ConfigError: No verifier was given.
+    """
+    return _combine("any_of", verifiers)
+
+
+def _combine(mode: Mode, verifiers: Sequence[Any]) -> AnyVerifier:
+    if not verifiers:
+        raise ConfigError(f"{mode}() needs at least one verifier")
+    members: list[AnyVerifier] = []
+    for item in verifiers:
+        verifier = item if getattr(item, "name", None) else check(item)
+        nested = isinstance(verifier, Combined) and verifier.mode == mode
+        members.extend(verifier.members if nested else (verifier,))
+    if len(members) == 1:
+        return members[0]
+    kind = AsyncCombined if any(map(is_async, members)) else Combined
+    return kind(mode, tuple(members))

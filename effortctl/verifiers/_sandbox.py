@@ -1,0 +1,234 @@
+"""Where untrusted Python runs: Monty (an interpreter without I/O), bubblewrap, or nothing at all.
+
+A session loads one program and answers calls of one of its functions. It gives back bytes that the
+trusted side decodes; nothing that happens in a session is believed beyond that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+from effortctl._errors import ConfigError, SandboxUnavailableError
+from effortctl.verifiers import _guest
+from effortctl.verifiers._bubblewrap import find_jail
+from effortctl.verifiers._process import Peer, PeerError
+from effortctl.verifiers._program import LoadError, Program
+
+Backend = Literal["auto", "monty", "bubblewrap", "unsafe-subprocess"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+
+STARTUP_S = 20.0
+_MIB = 2**20
+_INSTALL = (
+    "install Monty (`pip install 'effortctl[sandbox]'`) or bubblewrap (package `bubblewrap` of your "
+    "Linux distribution)"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one run may use.
+
+    Attributes:
+        timeout_s: Seconds of wall clock and of CPU.
+        memory_bytes: Address space.
+        processes: Processes and threads of the user it runs as.
+    """
+
+    timeout_s: float
+    memory_bytes: int = 768 * _MIB
+    processes: int = 32
+
+    def as_rlimits(self) -> dict[str, int]:
+        """The same as names and values for `setrlimit`."""
+        return {
+            "RLIMIT_CPU": int(self.timeout_s) + 2,
+            "RLIMIT_AS": self.memory_bytes,
+            "RLIMIT_NPROC": self.processes,
+            "RLIMIT_FSIZE": 16 * _MIB,
+            "RLIMIT_NOFILE": 64,
+            "RLIMIT_CORE": 0,
+        }
+
+
+class Session(Protocol):
+    """A loaded program."""
+
+    def call(self, message: dict[str, Any], *, deadline: float) -> bytes:
+        """Call the function with encoded arguments; return its encoded outcome.
+
+        Raises:
+            PeerError: The program ended, hangs, or answers too much.
+        """
+        ...
+
+
+Opener = Callable[[Program, Limits], AbstractContextManager[Session]]
+
+
+# --- CPython in a process --------------------------------------------------------------------------
+
+
+@cache
+def guest_source() -> str:
+    """The text of the module that runs in other processes."""
+    return Path(_guest.__file__).read_text(encoding="utf-8")
+
+
+class _ProcessSession:
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+
+    def load(self, program: Program, limits: Limits) -> None:
+        try:
+            self._peer.receive(deadline=time.monotonic() + STARTUP_S)
+        except PeerError as error:
+            raise SandboxUnavailableError(f"the sandbox did not start: {error}") from error
+        deadline = time.monotonic() + limits.timeout_s
+        start = {
+            "program": program.source,
+            "entry_point": program.entry_point,
+            "limits": limits.as_rlimits(),
+        }
+        try:
+            self._peer.send(json.dumps(start).encode("ascii"), deadline=deadline)
+            payload = self._peer.receive(deadline=deadline, most_bytes=65536)
+        except PeerError as error:
+            raise LoadError(f"The program ended or hung while it was loaded ({error}).") from error
+        _check_loaded(payload, program)
+
+    def call(self, message: dict[str, Any], *, deadline: float) -> bytes:
+        self._peer.send(json.dumps(message).encode("ascii"), deadline=deadline)
+        return self._peer.receive(deadline=deadline, most_bytes=_guest.MOST_BYTES)
+
+
+def _check_loaded(payload: bytes, program: Program) -> None:
+    try:
+        reply = _guest.loads(payload)
+    except _guest.Malformed as error:
+        raise LoadError("The program ended while it was loaded.") from error
+    if reply == {"loaded": True}:
+        return
+    if "raised" not in reply:
+        raise LoadError(f"`{program.entry_point}` is not a function.")
+    if reply["raised"] == ["KeyError", "LookupError", "Exception", "BaseException", "object"] and (
+        reply.get("message") == repr(program.entry_point)
+    ):
+        raise LoadError(f"The program does not define `{program.entry_point}`.")
+    raise LoadError(f"Running the program raised {_guest.describe_error(reply)}.")
+
+
+@contextmanager
+def _open_bubblewrap(program: Program, limits: Limits) -> Iterator[Session]:
+    jail = find_jail()
+    if jail is None:
+        raise SandboxUnavailableError(f"bubblewrap does not work here; {_INSTALL}")
+    with jail.start(guest_source()) as peer:
+        session = _ProcessSession(peer)
+        session.load(program, limits)
+        yield session
+
+
+@contextmanager
+def _open_unsafe(program: Program, limits: Limits) -> Iterator[Session]:
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", guest_source(), "program"]
+    with (
+        tempfile.TemporaryDirectory(prefix="effortctl-") as folder,
+        Peer(argv, env={}, cwd=folder) as peer,
+    ):
+        session = _ProcessSession(peer)
+        session.load(program, limits)
+        yield session
+
+
+# --- Monty -----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _open_monty(program: Program, limits: Limits) -> Iterator[Session]:
+    from effortctl.verifiers import _monty  # noqa: PLC0415 - needs the extra `sandbox`
+
+    with _monty.open_session(program.source, program.entry_point, limits.timeout_s) as session:
+        yield session
+
+
+@cache
+def _has_monty() -> bool:
+    try:
+        from effortctl.verifiers import _monty  # noqa: PLC0415 - needs the extra `sandbox`
+    except ImportError:
+        return False
+    return _monty.works()
+
+
+# --- choice ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """One way to run a program.
+
+    Attributes:
+        name: Its backend name.
+        open: Starts it on a program.
+        complete: True when it runs all of Python, so that its "no" is final.
+    """
+
+    name: Backend
+    open: Opener
+    complete: bool
+
+
+_MONTY = Sandbox("monty", _open_monty, complete=False)
+_BUBBLEWRAP = Sandbox("bubblewrap", _open_bubblewrap, complete=True)
+_UNSAFE = Sandbox("unsafe-subprocess", _open_unsafe, complete=True)
+
+
+def _has_bubblewrap() -> bool:
+    return find_jail() is not None
+
+
+def choose(backend: Backend) -> tuple[Sandbox, ...]:
+    """The sandboxes to try in order; a later one is asked when an earlier one cannot tell.
+
+    Raises:
+        ConfigError: There is no backend of this name.
+        SandboxUnavailableError: It does not work on this machine.
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(f"unknown sandbox {backend!r}; write one of: {', '.join(BACKENDS)}")
+    if backend == "unsafe-subprocess":
+        return (_UNSAFE,)
+    wanted = {"auto": (_MONTY, _BUBBLEWRAP), "monty": (_MONTY,), "bubblewrap": (_BUBBLEWRAP,)}
+    available = {"monty": _has_monty, "bubblewrap": _has_bubblewrap}
+    found = tuple(sandbox for sandbox in wanted[backend] if available[sandbox.name]())
+    if not found:
+        what = "no sandbox" if backend == "auto" else f"the sandbox {backend!r}"
+        raise SandboxUnavailableError(
+            f"{what} works here, and untrusted code is never run without one; {_INSTALL}"
+        )
+    return found
+
+
+def cannot_tell(reason: str) -> SandboxUnavailableError:
+    """The error for a program that only a sandbox which is missing here can run."""
+    return SandboxUnavailableError(
+        f"Monty cannot run this program ({reason}) and there is no bubblewrap to run it in; {_INSTALL}"
+    )
+
+
+def start_tests() -> Peer:
+    """Start the trusted side: a plain Python process that will run the caller's tests."""
+    argv = [sys.executable, "-I", "-X", "utf8", "-c", guest_source(), "tests"]
+    return Peer(argv, env={"PATH": os.defpath})
+
