@@ -32,6 +32,7 @@ from effortctl._pricing import GenaiPriceBook, charge_unknown
 from effortctl._types import (
     Answer,
     Arm,
+    Attempt,
     Budget,
     Call,
     Cost,
@@ -134,6 +135,7 @@ class Driver:
         carry: Literal["feedback", "none"] = "feedback",
         fail_closed: bool = False,
         max_calls: int = MAX_CALLS,
+        on_attempt: Callable[[Attempt], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -158,6 +160,7 @@ class Driver:
             carry: `feedback` shows the failed answer and its feedback to the next arm.
             fail_closed: True treats an abstaining (or crashing) verifier as a failed check.
             max_calls: Wire requests per attempt, retries included.
+            on_attempt: Told of each attempt once its verdict is known, e.g. to show progress.
             clock: Monotonic seconds.
             sleep: Waits between retries. None: `time.sleep`, or `asyncio.sleep` in `AsyncController`.
             now: Wall clock, UTC.
@@ -187,6 +190,7 @@ class Driver:
         self._carry = carry
         self._fail_closed = fail_closed
         self.max_calls = max_calls
+        self._on_attempt = on_attempt
         self._clock = clock
         self._sleep = sleep
         self._now = now
@@ -224,6 +228,7 @@ class Driver:
             fail_closed=self._fail_closed,
             budget_usd=min((b.limit_usd for b in budgets if b.scope is None), default=None),
             deadline_s=deadline_s,
+            on_attempt=self._on_attempt,
         )
         return Run(
             id=trace_id,

@@ -69,6 +69,7 @@ class Rules:
         fail_closed: True when an abstaining verifier counts as a failed check.
         budget_usd: Dollars this task may cost. None: no limit.
         deadline_s: Seconds this task may take. None: no limit.
+        on_attempt: Told of each attempt once its verdict is known.
     """
 
     arms: Sequence[Arm]
@@ -79,6 +80,7 @@ class Rules:
     fail_closed: bool = False
     budget_usd: Decimal | None = None
     deadline_s: float | None = None
+    on_attempt: Callable[[Attempt], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,11 @@ class _Run:
             self.closed_arms.add(arm.name)
         return arm
 
+    def note(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+        if self.rules.on_attempt is not None:
+            self.rules.on_attempt(attempt)
+
     def close_model(self, model: str) -> None:
         self.closed_arms.update(arm.name for arm in self.rules.arms if arm.model == model)
 
@@ -221,7 +228,7 @@ def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOut
                 return outcome
             index += 1
             continue
-        run.attempts.append(_attempt(call, reply))
+        run.note(_attempt(call, reply))
         larger = next(caps, None) if reply.answer.finish == "truncated" else None
         if larger is None:
             return _after_cut(run, arm, reply.answer.finish)
@@ -258,13 +265,13 @@ def _judge(
     if answer.value is None and not answer.text.strip():
         verdict = EMPTY
     elif not run.rules.check:
-        run.attempts.append(_attempt(call, reply))
+        run.note(_attempt(call, reply))
         return "accepted"
     else:
         checked = yield Verify(run.task, answer, run.seconds_left())
         assert isinstance(checked, Verdict)  # noqa: S101 - the driver's side of the contract
         verdict = checked
-    run.attempts.append(_attempt(call, reply, verdict=verdict))
+    run.note(_attempt(call, reply, verdict=verdict))
     if verdict.passed:
         return "accepted"
     if verdict.status == "abstain" and run.is_late():
@@ -278,7 +285,7 @@ def _judge(
 def _after_fault(run: _Run, call: Call, reply: Reply) -> TraceOutcome | None:
     """Decide what a call without an answer means for the loop."""
     if reply.calls:
-        run.attempts.append(_attempt(call, reply))
+        run.note(_attempt(call, reply))
     run.error = reply.error
     if isinstance(reply.error, TransientBackendError):
         return "past_deadline" if run.is_late() else None

@@ -273,10 +273,11 @@ class DiskCache:
         if answer.value is not None:
             raise _UnusableRowError("it carries a Python value, which JSON cannot bring back")
         body = answer.model_dump_json()
+        stored_at = self._clock()
         row = {
             "version": ROW_VERSION,
-            "stored_at": self._clock(),
-            "sha256": _checksum(row_key, body),
+            "stored_at": stored_at,
+            "sha256": _checksum(row_key, stored_at, body),
             "answer": body,
         }
         text = json.dumps(row)
@@ -293,7 +294,7 @@ class DiskCache:
         if not isinstance(row, dict) or row.get("version") != ROW_VERSION:
             raise _UnusableRowError(f"its row is not of version {ROW_VERSION}")
         body = row["answer"]
-        if row["sha256"] != _checksum(row_key, body):
+        if row["sha256"] != _checksum(row_key, row["stored_at"], body):
             raise _UnusableRowError("its checksum does not match")
         if self._ttl_s is not None and self._clock() - row["stored_at"] > self._ttl_s:
             return None
@@ -316,9 +317,9 @@ def _create_private(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
-def _checksum(row_key: str, body: str) -> str:
-    """Binds an answer to its key, so that neither damage nor a swapped row goes unseen."""
-    return hashlib.sha256(f"{ROW_VERSION}\n{row_key}\n{body}".encode()).hexdigest()
+def _checksum(row_key: str, stored_at: float, body: str) -> str:
+    """Binds an answer to its key and time, so that neither damage nor a swapped row goes unseen."""
+    return hashlib.sha256(f"{ROW_VERSION}\n{stored_at}\n{row_key}\n{body}".encode()).hexdigest()
 
 
 def _said(error: Exception) -> str:
