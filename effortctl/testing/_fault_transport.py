@@ -85,9 +85,11 @@ def _hang_mid_body(completion: Completion, _spec: FaultSpec) -> Plan:
 
 
 def _first_half(completion: Completion) -> list[Event]:
-    """The events a client gets before the stream breaks: at least one piece of text."""
-    events = [event for event in events_of(completion) if not event.terminal]
-    return events[: max(1, (len(events) + 1) // 2)]
+    """The events a client gets before the stream breaks: half the text, if there is any."""
+    events = events_of(completion)
+    pieces = [index for index, event in enumerate(events) if event.piece]
+    last = pieces[len(pieces) // 2] if pieces else 0
+    return events[: last + 1]
 
 
 def _broken(completion: Completion, events: list[Event]) -> Plan:

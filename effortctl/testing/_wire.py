@@ -187,11 +187,13 @@ class Event:
         name: Value of its `event:` line; None when it has none.
         data: JSON document, or a string sent as it is.
         terminal: True for the events a client must see to know that the answer is whole.
+        piece: True for the events that carry a piece of the answer's text.
     """
 
     name: str | None
     data: object
     terminal: bool = False
+    piece: bool = False
 
     def encode(self) -> bytes:
         """The event's bytes."""
@@ -223,11 +225,13 @@ def _chat_events(completion: Completion) -> Iterator[Event]:
     if with_usage:
         shared["usage"] = None
 
+    field = "refusal" if completion.finish == "refused" else "content"
+
     def chunk(delta: Json, finish: str | None = None) -> Event:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return Event(None, shared | {"choices": [choice]}, terminal=finish is not None)
+        document = shared | {"choices": [choice]}
+        return Event(None, document, terminal=finish is not None, piece=bool(delta.get(field)))
 
-    field = "refusal" if completion.finish == "refused" else "content"
     yield chunk({"role": "assistant", "content": "", "refusal": None})
     for piece in _pieces(completion.text):
         yield chunk({field: piece})
@@ -242,7 +246,7 @@ def _responses_events(completion: Completion) -> Iterator[Event]:
     for number, (name, fields) in enumerate(_responses_steps(completion)):
         document = {"type": name, "sequence_number": number} | fields
         ends = name in ("response.completed", "response.incomplete")
-        yield Event(name, document, terminal=ends)
+        yield Event(name, document, terminal=ends, piece=name.endswith(".delta"))
 
 
 def _responses_steps(completion: Completion) -> Iterator[tuple[str, Json]]:

@@ -350,7 +350,7 @@ class Tests:
         try:
             return self._read(self._line.receive())
         except Malformed:
-            self._broken = f"{self._shown} did not return plain data."
+            self._broken = self._broken or f"{self._shown} did not return plain data."
             raise
 
     def _show_call(self, args, kwargs):  # noqa: ANN001, ANN202 - see the head of the file

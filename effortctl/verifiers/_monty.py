@@ -102,7 +102,7 @@ class MontySession:
     def call(self, message: dict[str, Any], *, deadline: float) -> bytes:
         """As `Session.call`."""
         if time.monotonic() >= deadline:
-            raise PeerTimeoutError("no time left")
+            raise PeerTimeoutError("it did not finish in time")
         inputs = {
             "effortctl_args": _guest.decode(message["args"]),
             "effortctl_kwargs": _guest.decode(message["kwargs"]),
@@ -117,7 +117,7 @@ class MontySession:
         except (TypeError, ValueError, RecursionError) as error:
             raise UnsupportedProgramError("its result is not plain data") from error
         if len(payload) > _guest.MOST_BYTES:
-            raise PeerFloodError(f"{len(payload)} bytes")
+            raise PeerFloodError("it wrote too much")
         return payload
 
     def _feed(self, code: str, inputs: dict[str, Any] | None = None) -> Any:
@@ -130,10 +130,10 @@ def _ignore(_stream: str, _text: str) -> None:
 
 def _outcome(error: pydantic_monty.MontyError) -> dict[str, Any]:
     if isinstance(error, pydantic_monty.MontyCrashedError):
-        raise PeerClosedError("the interpreter ended") from error
+        raise PeerClosedError("it ended by itself") from error
     inner = error.exception()
     if isinstance(inner, TimeoutError) and "limit exceeded" in str(inner):
-        raise PeerTimeoutError("no result in time") from error
+        raise PeerTimeoutError("it did not finish in time") from error
     if isinstance(inner, _DOUBTFUL) and not isinstance(inner, RecursionError):
         raise UnsupportedProgramError(f"{type(inner).__name__}: {inner}"[:200]) from error
     if isinstance(inner, ValueError) and str(inner).isidentifier():
@@ -183,5 +183,5 @@ def open_session(source: str, entry_point: str, timeout_s: float) -> Iterator[Mo
         try:
             session.load(source)
         except (PeerClosedError, PeerTimeoutError) as error:
-            raise LoadError(f"The program ended or hung while it was loaded ({error}).") from error
+            raise LoadError(f"The program could not be loaded: {error}.") from error
         yield session

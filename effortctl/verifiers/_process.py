@@ -90,7 +90,7 @@ class Peer:
             except BlockingIOError:
                 continue
             except OSError as error:
-                raise PeerClosedError("it ended") from error
+                raise PeerClosedError("it ended by itself") from error
 
     def receive(self, *, deadline: float, most_bytes: int = _MOST_BYTES) -> bytes:
         """Read one frame before the deadline (of `time.monotonic`).
@@ -100,7 +100,7 @@ class Peer:
         """
         (length,) = struct.unpack(">I", self._exactly(4, deadline))
         if length > most_bytes:
-            raise PeerFloodError(f"{length} bytes")
+            raise PeerFloodError("it wrote too much")
         return self._exactly(length, deadline)
 
     def _exactly(self, size: int, deadline: float) -> bytes:
@@ -113,7 +113,7 @@ class Peer:
             except BlockingIOError:
                 continue
             if not part:
-                raise PeerClosedError("it ended")
+                raise PeerClosedError("it ended by itself")
             data += part
         return bytes(data)
 
@@ -145,4 +145,4 @@ def _wait(fd: int, event: int, deadline: float) -> None:
     poll = select.poll()
     poll.register(fd, event)
     if left <= 0 or not poll.poll(left * 1000):
-        raise PeerTimeoutError("no word in time")
+        raise PeerTimeoutError("it did not finish in time")

@@ -46,7 +46,7 @@ class Limits:
     """
 
     timeout_s: float
-    memory_bytes: int = 768 * _MIB
+    memory_bytes: int = 512 * _MIB
     processes: int = 32
 
     def as_rlimits(self) -> dict[str, int]:
@@ -104,7 +104,7 @@ class _ProcessSession:
             self._peer.send(json.dumps(start).encode("ascii"), deadline=deadline)
             payload = self._peer.receive(deadline=deadline, most_bytes=65536)
         except PeerError as error:
-            raise LoadError(f"The program ended or hung while it was loaded ({error}).") from error
+            raise LoadError(f"The program could not be loaded: {error}.") from error
         _check_loaded(payload, program)
 
     def call(self, message: dict[str, Any], *, deadline: float) -> bytes:
@@ -116,7 +116,7 @@ def _check_loaded(payload: bytes, program: Program) -> None:
     try:
         reply = _guest.loads(payload)
     except _guest.Malformed as error:
-        raise LoadError("The program ended while it was loaded.") from error
+        raise LoadError("The program could not be loaded: it ended by itself.") from error
     if reply == {"loaded": True}:
         return
     if "raised" not in reply:

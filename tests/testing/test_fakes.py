@@ -50,7 +50,7 @@ def test_a_mapping_speaks_for_each_arm():
     assert backend.complete(call_for("small")).text == "a"
     assert backend.complete(call_for("large")).text == "c"
     assert backend.complete(call_for("small")).text == "b"
-    with pytest.raises(AssertionError, match="no script for 'huge'.*large, small"):
+    with pytest.raises(AssertionError, match=r"no script for 'huge'.*large, small"):
         backend.complete(call_for("huge"))
 
 

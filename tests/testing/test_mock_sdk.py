@@ -121,10 +121,12 @@ def test_a_responses_stream_has_the_events_in_order(mock_server):
 
 
 def test_the_sdks_stream_helper_accumulates_the_same_response(mock_server):
-    with client_of(mock_server) as client:
-        with client.responses.stream(model="m", input="hello world") as stream:
-            stream.until_done()
-            assert stream.get_final_response().output_text == "hello world"
+    with (
+        client_of(mock_server) as client,
+        client.responses.stream(model="m", input="hello world") as stream,
+    ):
+        stream.until_done()
+        assert stream.get_final_response().output_text == "hello world"
 
 
 @pytest.mark.parametrize(
