@@ -27,7 +27,6 @@ from effortctl._errors import (
     UnsupportedEffortError,
 )
 from effortctl._types import Answer, Call, Outcome, Reply, Task, Verdict, Verify
-from effortctl.catalog import narrow
 from effortctl.protocols import AnyVerifier, AsyncBackend, Backend
 from effortctl.verifiers import is_async
 
@@ -123,7 +122,7 @@ class Controller(Driver):
             try:
                 answer = self._with_retries(run, call, bill)
             except UnsupportedEffortError as error:
-                call = replace(call, arm=narrow(call.arm, error.supported))
+                call = self._renarrowed(call, error)
                 answer = self._with_retries(run, call, bill)
         except EffortctlError as error:
             return bill.reply(None, error=error, arm=call.arm)
@@ -136,12 +135,13 @@ class Controller(Driver):
 
     def _request(self, run: Run, call: Call, bill: Bill) -> Answer:
         """One wire request: reserve, call, settle."""
-        call = replace(call, timeout_s=run.seconds_left())
+        call = self._timed(run, call)
         backend: Backend = self._backend(run, call.arm)
         ledger, needed = self._store(run.budgets), self._needed(run, call)
         ticket = ledger.reserve(needed, budgets=run.budgets, trace_id=run.id)
-        bill.calls += 1
         try:
+            call = self._timed(run, call)  # the ledger may have made us wait
+            bill.calls += 1
             answer = backend.complete(call)
         except BaseException as fault:
             bill.add(self._settle_fault(run, call, ticket, fault=fault))
@@ -236,7 +236,7 @@ class AsyncController(Driver):
             try:
                 answer = await self._with_retries(run, call, bill)
             except UnsupportedEffortError as error:
-                call = replace(call, arm=narrow(call.arm, error.supported))
+                call = self._renarrowed(call, error)
                 answer = await self._with_retries(run, call, bill)
         except EffortctlError as error:
             return bill.reply(None, error=error, arm=call.arm)
@@ -249,18 +249,25 @@ class AsyncController(Driver):
 
     async def _request(self, run: Run, call: Call, bill: Bill) -> Answer:
         """One wire request: reserve, call, settle."""
-        call = replace(call, timeout_s=run.seconds_left())
+        call = self._timed(run, call)
         backend: AsyncBackend = self._backend(run, call.arm)
         ledger, needed = self._store(run.budgets), self._needed(run, call)
         ticket = await ledger.areserve(needed, budgets=run.budgets, trace_id=run.id)
-        bill.calls += 1
         try:
+            call = self._timed(run, call)  # the ledger may have made us wait
+            bill.calls += 1
             answer = await backend.complete(call)
         except BaseException as fault:
             bill.add(self._settle_fault(run, call, ticket, fault=fault))
             raise
-        settling = asyncio.to_thread(self._settle, run, call, ticket, answer=answer)
-        bill.add(await asyncio.shield(settling))
+        settling = asyncio.create_task(
+            asyncio.to_thread(self._settle, run, call, ticket, answer=answer)
+        )
+        try:
+            bill.add(await asyncio.shield(settling))
+        except asyncio.CancelledError:
+            await asyncio.wait({settling})  # cancelled or not, the money was spent
+            raise
         return answer
 
     async def _verify(self, run: Run, verify: Verify) -> Verdict:
@@ -268,7 +275,7 @@ class AsyncController(Driver):
         if is_async(verifier):
             checked: Awaitable[Verdict] = verifier(verify.task, verify.answer)
         else:
-            checked = asyncio.to_thread(verifier, verify.task, verify.answer)
+            checked = _in_thread(lambda: verifier(verify.task, verify.answer), verify.timeout_s)
         try:
             async with asyncio.timeout(verify.timeout_s) as limit:
                 verdict = await checked
@@ -312,6 +319,23 @@ def _retry_options(driver: Driver, run: Run) -> dict[str, Any]:
         "wait": wait_s,
         "reraise": True,
     }
+
+
+async def _in_thread(check: Callable[[], Verdict], timeout_s: float | None) -> Verdict:
+    """Run a blocking check. One that may overrun gets a thread that nobody has to wait for."""
+    if timeout_s is None:
+        return await asyncio.to_thread(check)
+    loop, checked = asyncio.get_running_loop(), asyncio.Event()
+    verdicts: list[Verdict] = []
+
+    def target() -> None:
+        verdicts.append(check())
+        with contextlib.suppress(RuntimeError):  # the loop has ended without waiting for us
+            loop.call_soon_threadsafe(checked.set)
+
+    threading.Thread(target=target, daemon=True).start()
+    await checked.wait()
+    return verdicts[0]
 
 
 def _within(check: Callable[[], Verdict], timeout_s: float | None) -> Verdict:

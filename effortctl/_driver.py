@@ -13,7 +13,7 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +25,9 @@ from effortctl._errors import (
     ConfigError,
     EffortctlError,
     EffortctlWarning,
+    TransientBackendError,
     UnknownPriceError,
+    UnsupportedEffortError,
     UsageError,
 )
 from effortctl._pricing import GenaiPriceBook, charge_unknown
@@ -43,7 +45,7 @@ from effortctl._types import (
     Verdict,
     Verify,
 )
-from effortctl.catalog import Ladder, Rung, load_ladder
+from effortctl.catalog import Ladder, Rung, load_ladder, narrow
 from effortctl.policies import LadderPolicy
 from effortctl.protocols import (
     AnyVerifier,
@@ -179,6 +181,7 @@ class Driver:
         self._deadline_s = deadline_s
         self._given_backends = dict(backends or {})
         self._made_backends: dict[str, Any] = {}
+        self._narrowed: dict[str, Arm] = {}
         self._lock = threading.Lock()
         self._estimator = estimator
         self._prices = prices or GenaiPriceBook()
@@ -218,7 +221,7 @@ class Driver:
         budgets = [*own, *([Budget.parse(budget)] if budget is not None else [])]
         self._check_prices(task, budgets)
         deadline_s = self._deadline_s if deadline_s is None else deadline_s
-        arms = self.ladder.arms
+        arms = [self._narrowed.get(arm.name, arm) for arm in self.ladder.arms]
         rules = Rules(
             arms=arms,
             policy=self._policy,
@@ -323,6 +326,31 @@ class Driver:
             if name not in self._made_backends:
                 self._made_backends[name] = type(self)._make_backend(arm.endpoint)  # noqa: SLF001 - own class
             return self._made_backends[name]
+
+    def _timed(self, run: Run, call: Call) -> Call:
+        """The call with the time that is left for it.
+
+        Raises:
+            TransientBackendError: There is none, so the call is not made.
+        """
+        left = run.seconds_left()
+        if left is not None and left <= 0:
+            raise TransientBackendError(
+                f"{call.arm.name}: no time was left for the call", arm=call.arm.name, kind="timeout"
+            )
+        return replace(call, timeout_s=left)
+
+    def _renarrowed(self, call: Call, error: UnsupportedEffortError) -> Call:
+        """The call with an effort its endpoint takes; later tasks start from there.
+
+        Raises:
+            UnsupportedEffortError: There is no other effort to try.
+        """
+        arm = narrow(call.arm, error.supported)
+        if arm == call.arm:
+            raise error
+        self._narrowed[arm.name] = arm
+        return replace(call, arm=arm)
 
     # --- caching ---
 

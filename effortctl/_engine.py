@@ -22,6 +22,7 @@ from typing import Literal, TypeAlias
 
 from effortctl._errors import (
     BudgetExceededError,
+    ConfigError,
     DeadlineExceededError,
     EffortctlError,
     TransientBackendError,
@@ -51,7 +52,7 @@ CAP_GROWTH = 2
 """Factor by which the output cap grows after a truncated answer."""
 
 MAX_CAP_RAISES = 2
-"""How often one sample's cap is raised before the loop goes on to another arm."""
+"""How often the cap is raised on one arm before the loop goes on to another."""
 
 EMPTY = Verdict(status="fail", feedback="The answer was empty.", verifier="not_empty")
 
@@ -125,7 +126,7 @@ def escalate(
     while outcome is None:
         arm = run.next_arm()
         if arm is None:
-            outcome = "past_deadline" if run.is_late() else "exhausted"
+            outcome = run.why_no_arm()
         else:
             outcome = yield from _try_arm(run, arm)
     trace = Trace(
@@ -154,6 +155,7 @@ class _Run:
     closed_arms: set[str] = field(default_factory=set)
     failed: tuple[Answer, Verdict] | None = None
     error: EffortctlError | None = None
+    misled: ConfigError | None = None
 
     def seconds_left(self) -> float | None:
         if self.rules.deadline_s is None:
@@ -178,9 +180,22 @@ class _Run:
             seconds_left=self.seconds_left(),
         )
         arm = self.rules.policy.choose(situation)
-        if arm is not None:
-            self.closed_arms.add(arm.name)
+        if arm is None:
+            return None
+        if arm.name not in {offered.name for offered in situation.arms}:
+            # Trying it all the same would repeat an arm, and perhaps never end.
+            self.misled = ConfigError(
+                f"policy {self.rules.policy.name!r} chose {arm.name!r}, which was not offered; "
+                "choose() must return one of situation.arms, or None to stop"
+            )
+            return None
+        self.closed_arms.add(arm.name)
         return arm
+
+    def why_no_arm(self) -> TraceOutcome:
+        if self.misled is not None:
+            return "failed"
+        return "past_deadline" if self.is_late() else "exhausted"
 
     def note(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -197,15 +212,24 @@ class _Run:
         return (*self.task.messages, *_correction(answer, verdict))
 
     def error_for(self, outcome: TraceOutcome) -> EffortctlError | None:
-        if outcome == "past_deadline" and self.error is None:
-            return DeadlineExceededError(
-                f"the task's {self.rules.deadline_s:g} s are over and no answer was accepted"
-            )
+        if outcome == "past_deadline":
+            return self._too_late()
+        if self.misled is not None:
+            return self.misled
         if outcome in {"accepted", "refused"}:
             return None
         if outcome == "exhausted" and any(a.answer is not None for a in self.attempts):
             return None
         return self.error
+
+    def _too_late(self) -> DeadlineExceededError:
+        if isinstance(self.error, DeadlineExceededError):
+            return self.error
+        late = DeadlineExceededError(
+            f"the task's {self.rules.deadline_s:g} s are over and no answer was accepted"
+        )
+        late.__cause__ = self.error
+        return late
 
 
 def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOutcome | None]:
@@ -238,8 +262,8 @@ def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOut
 
 def _caps(first: int, arm: Arm) -> Iterator[int]:
     """Output caps to try in turn: the first, then larger ones up to what the model can generate."""
-    yield first
-    cap = first
+    cap = min(first, arm.max_output_tokens_limit)
+    yield cap
     for _ in range(MAX_CAP_RAISES):
         if cap >= arm.max_output_tokens_limit:
             return

@@ -67,7 +67,7 @@ _TRANSIENT_CODES = frozenset(
 _REJECTED = {401: "auth", 402: "quota", 403: "auth", 404: "not_found"}
 _TRANSIENT = {408: "timeout", 409: "conflict", 425: "server", 429: "rate_limit", 529: "overloaded"}
 # A gateway that gave up waiting does not know whether the model behind it went on and was paid.
-_MAYBE_SERVED = frozenset({408, 504, 520, 522, 524})
+_MAYBE_SERVED = frozenset({504, 520, 522, 524})
 
 _SAYS = {
     "auth": "the endpoint refused the key; check the variable named by api_key_env",

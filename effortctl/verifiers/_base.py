@@ -31,7 +31,7 @@ class BuiltIn(ABC):
     def problem(self, answer: Answer) -> str | None:
         """Return what is wrong in words a model can use, never the reference; None when right."""
 
-    def __call__(self, task: Task, answer: Answer, /) -> Verdict:
+    def __call__(self, task: Task, answer: Answer, /) -> Verdict:  # noqa: ARG002 - part of the protocol
         """Return pass when there is no problem, otherwise fail with the problem as feedback."""
         feedback = self.problem(answer)
         if feedback is None:

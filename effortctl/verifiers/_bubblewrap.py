@@ -23,6 +23,7 @@ from pathlib import Path
 from effortctl.verifiers._process import Peer, PeerError
 
 _NOBODY = 65534
+_TMP = "/tmp"  # noqa: S108 - inside the jail, where it is private and empty
 _TMP_BYTES = 16 * 2**20
 _PROBE_S = 10.0
 
@@ -48,7 +49,7 @@ class Jail:
             argv = [self.bwrap, *_options(python)]
             if fd is not None:
                 argv += ["--seccomp", str(fd)]
-            argv += ["--", python, "-I", "-S", "-X", "utf8", "-c", source, "program"]
+            argv += ["--", python, "-I", "-S", "-X", "utf8", "-c", source]
             fds = () if fd is None else (fd,)
             return Peer(argv, env={}, pass_fds=fds, user=self.user)
 
@@ -69,13 +70,17 @@ def _options(python: str) -> list[str]:
     packages = Path(sysconfig.get_path("stdlib"), "site-packages")
     if packages.is_dir():
         options += ["--tmpfs", str(packages), "--remount-ro", str(packages)]
-    options += ["--dev-bind", "/dev/null", "/dev/null", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - inside the jail
-    return [*options, "--remount-ro", "/", "--chdir", "/tmp"]  # noqa: S108 - inside the jail
+    options += ["--dev-bind", "/dev/null", "/dev/null", "--size", str(_TMP_BYTES), "--tmpfs", _TMP]
+    return [*options, "--remount-ro", "/", "--chdir", _TMP]
 
 
 @cache
 def _python_files(python: str) -> tuple[Path, ...]:
-    paths = [Path(python), Path(sysconfig.get_path("stdlib")), Path(sysconfig.get_path("platstdlib"))]
+    paths = [
+        Path(python),
+        Path(sysconfig.get_path("stdlib")),
+        Path(sysconfig.get_path("platstdlib")),
+    ]
     if sysconfig.get_config_var("Py_ENABLE_SHARED"):
         libraries = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
         paths += libraries.glob("libpython*.so*")

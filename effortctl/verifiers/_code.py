@@ -15,7 +15,7 @@ from typing import Any
 
 from effortctl._errors import ConfigError, VerifierError
 from effortctl._types import Answer
-from effortctl.verifiers import _guest
+from effortctl.verifiers import _wire
 from effortctl.verifiers._base import BuiltIn
 from effortctl.verifiers._process import (
     Peer,
@@ -146,11 +146,16 @@ class _Conversation:
         if isinstance(error, PeerTimeoutError):
             return f"{self._shown} did not finish within {self._check.timeout_s:g} s."
         if isinstance(error, PeerFloodError):
-            return f"{self._shown} returned more than {_guest.MOST_BYTES // 2**20} MB of data."
-        return f"The program ended during {self._shown}: it exited, or used too much time or memory."
+            return f"{self._shown} returned more than {_wire.MOST_BYTES // 2**20} MB of data."
+        return (
+            f"The program ended during {self._shown}: it exited, or used too much time or memory."
+        )
 
     def _broken(self, reason: str) -> VerifierError:
-        return VerifierError(f"the tests of {self._check.entry_point} are broken: {reason}", verifier=self._check.name)
+        return VerifierError(
+            f"the tests of {self._check.entry_point} are broken: {reason}",
+            verifier=self._check.name,
+        )
 
 
 def code_tests(
@@ -200,5 +205,3 @@ def code_tests(
         raise ConfigError("the tests are empty")
     choose(backend)
     return CodeTests(tests, entry_point, timeout_s, backend, prompt_prefix)
-
-

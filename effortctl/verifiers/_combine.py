@@ -123,9 +123,7 @@ class _Tally:
     def result(self) -> Verdict:
         """Combine what was seen: the decisive status, else abstain, else the other one."""
         statuses = {verdict.status for verdict in self.seen}
-        status: Literal["pass", "fail", "abstain"] = (
-            "pass" if self._decisive == "fail" else "fail"
-        )
+        status: Literal["pass", "fail", "abstain"] = "pass" if self._decisive == "fail" else "fail"
         for stronger in ("abstain", self._decisive):
             if stronger in statuses:
                 status = "abstain" if stronger == "abstain" else self._decisive
@@ -220,12 +218,13 @@ def any_of(*verifiers: AnyVerifier | Callable[..., Any]) -> AnyVerifier:
 def _combine(mode: Mode, verifiers: Sequence[Any]) -> AnyVerifier:
     if not verifiers:
         raise ConfigError(f"{mode}() needs at least one verifier")
-    members: list[AnyVerifier] = []
+    members: list[Any] = []
     for item in verifiers:
-        verifier = item if getattr(item, "name", None) else check(item)
+        verifier: Any = item if getattr(item, "name", None) else check(item)
         nested = isinstance(verifier, Combined) and verifier.mode == mode
         members.extend(verifier.members if nested else (verifier,))
     if len(members) == 1:
-        return members[0]
+        only: AnyVerifier = members[0]
+        return only
     kind = AsyncCombined if any(map(is_async, members)) else Combined
     return kind(mode, tuple(members))

@@ -94,7 +94,9 @@ class MathEqual(BuiltIn):
         except PeerError:
             return "The final expression could not be evaluated in time. Simplify it."
         if result == "bad_expected":
-            raise VerifierError("the expected expression is not one math-verify can read", verifier=self.name)
+            raise VerifierError(
+                "the expected expression is not one math-verify can read", verifier=self.name
+            )
         if result == "same":
             return None
         if result == "nothing":
@@ -103,7 +105,7 @@ class MathEqual(BuiltIn):
 
 
 def math_equal(expected: str | float) -> MathEqual:
-    """Pass when the final expression of the answer is mathematically equal to `expected`.
+    r"""Pass when the final expression of the answer is mathematically equal to `expected`.
 
     Understands LaTeX and plain expressions: `1/2`, `\\frac{1}{2}` and `0.5` are equal. Works from any
     thread. Each comparison may take 20 seconds, after which the answer fails.

@@ -4,10 +4,13 @@ A process of its own, because the library stops long computations with signals (
 evaluates text that a model wrote with sympy, which can use any amount of time and memory.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import struct
 import sys
+from typing import Any, BinaryIO
 
 _MEMORY_BYTES = 3 * 2**30
 _SECONDS = 5
@@ -38,13 +41,13 @@ def _limit_memory() -> None:
         return
 
 
-def _reply(stream, result):  # noqa: ANN001, ANN202 - a two-line helper of a script
+def _reply(stream: BinaryIO, result: str) -> None:
     payload = json.dumps(result).encode("ascii")
     stream.write(struct.pack(">I", len(payload)) + payload)
     stream.flush()
 
 
-def _compare(library, expected, given):  # noqa: ANN001, ANN202 - the library is untyped
+def _compare(library: Any, expected: str, given: str) -> str:
     wanted = library.parse(expected, parsing_timeout=_SECONDS) or library.parse(
         f"${expected}$", parsing_timeout=_SECONDS
     )

@@ -19,7 +19,7 @@ from typing import Any
 
 import pydantic_monty
 
-from effortctl.verifiers import _guest
+from effortctl.verifiers import _wire
 from effortctl.verifiers._process import PeerClosedError, PeerFloodError, PeerTimeoutError
 from effortctl.verifiers._program import LoadError, UnsupportedProgramError
 
@@ -71,7 +71,7 @@ def works() -> bool:
 
 
 def _encoder() -> str:
-    text = Path(_guest.__file__).read_text(encoding="utf-8")
+    text = Path(_wire.__file__).read_text(encoding="utf-8")
     return text.partition("# <encode>\n")[2].partition("# </encode>")[0]
 
 
@@ -97,15 +97,17 @@ class MontySession:
             self._feed(source)
             self._feed(self._entry_point)
         except pydantic_monty.MontyError as error:
-            raise LoadError(f"Running the program raised {_guest.describe_error(_outcome(error))}.") from error
+            raise LoadError(
+                f"Running the program raised {_wire.describe_error(_outcome(error))}."
+            ) from error
 
     def call(self, message: dict[str, Any], *, deadline: float) -> bytes:
         """As `Session.call`."""
         if time.monotonic() >= deadline:
             raise PeerTimeoutError("it did not finish in time")
         inputs = {
-            "effortctl_args": _guest.decode(message["args"]),
-            "effortctl_kwargs": _guest.decode(message["kwargs"]),
+            "effortctl_args": _wire.decode(message["args"]),
+            "effortctl_kwargs": _wire.decode(message["kwargs"]),
         }
         run = f"effortctl_encode({self._entry_point}(*effortctl_args, **effortctl_kwargs))"
         try:
@@ -116,7 +118,7 @@ class MontySession:
             payload = json.dumps(reply).encode("ascii")
         except (TypeError, ValueError, RecursionError) as error:
             raise UnsupportedProgramError("its result is not plain data") from error
-        if len(payload) > _guest.MOST_BYTES:
+        if len(payload) > _wire.MOST_BYTES:
             raise PeerFloodError("it wrote too much")
         return payload
 

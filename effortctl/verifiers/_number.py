@@ -25,7 +25,7 @@ _LONGEST_NUMBER = 1_000
 
 
 def parse_number(text: str) -> Fraction | None:
-    """The final number in a text, exactly; None when there is none.
+    r"""The final number in a text, exactly; None when there is none.
 
     In order of preference: after the last `Answer:` or `####` (behind the last `=` of that line),
     in the last `\\boxed{}`, the last number of all. Understands thousands separators, currency and
@@ -104,7 +104,7 @@ def number(
     rel_tol: Decimal | float | str = 0,
     abs_tol: Decimal | float | str = 0,
 ) -> Number:
-    """Pass when the final number of the answer equals `expected`.
+    r"""Pass when the final number of the answer equals `expected`.
 
     The final number stands after the last `Answer:`, else in the last `\\boxed{}`, else it is the
     last number of all. `$`, `%` and thousands separators are ignored, `1/2` and `0.5` are equal.
@@ -118,7 +118,9 @@ def number(
     Raises:
         ConfigError: One of them is not a finite number, or a tolerance is negative.
     """
-    tolerances = [_exact(value, what) for what, value in (("rel_tol", rel_tol), ("abs_tol", abs_tol))]
+    tolerances = [
+        _exact(value, what) for what, value in (("rel_tol", rel_tol), ("abs_tol", abs_tol))
+    ]
     if min(tolerances) < 0:
         raise ConfigError(f"a tolerance cannot be negative: rel_tol={rel_tol}, abs_tol={abs_tol}")
     return Number(_exact(expected, "expected"), *tolerances)
@@ -136,12 +138,13 @@ def _exact(value: object, what: str) -> Fraction:
             return Fraction(repr(value) if isinstance(value, float) else value)
         except (ValueError, OverflowError):
             pass
-    raise ConfigError(f"{what} must be a finite number such as 408, '1/2' or '1,250.75', got {value!r}")
+    raise ConfigError(
+        f"{what} must be a finite number such as 408, '1/2' or '1,250.75', got {value!r}"
+    )
 
 
 def _show(value: Fraction) -> str:
     if value.denominator == 1:
-        digits = str(value.numerator) if abs(value) < 10**30 else f"{Decimal(value.numerator):.12e}"
-        return digits
+        return str(value.numerator) if abs(value) < 10**30 else f"{Decimal(value.numerator):.12e}"
     as_float = float(value) if abs(value) < 10**300 else 0.0
     return repr(as_float) if as_float and Fraction(repr(as_float)) == value else str(value)[:60]

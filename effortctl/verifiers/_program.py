@@ -84,11 +84,17 @@ def _readings(code: str, entry_point: str, prefix: str) -> list[str]:
         return [code]
     # Chat models and trimming often lose the indentation of the first line of a body.
     body = code.strip("\n")
-    return [prefix + code, f"{prefix.rstrip()}\n    {body.lstrip()}\n", f"{prefix.rstrip()}\n{body}\n"]
+    return [
+        prefix + code,
+        f"{prefix.rstrip()}\n    {body.lstrip()}\n",
+        f"{prefix.rstrip()}\n{body}\n",
+    ]
 
 
 def _header(prefix: str, entry_point: str) -> str:
-    match = re.search(rf"^(?:@.*\n)*(?:async\s+)?def\s+{re.escape(entry_point)}\b", prefix, re.MULTILINE)
+    match = re.search(
+        rf"^(?:@.*\n)*(?:async\s+)?def\s+{re.escape(entry_point)}\b", prefix, re.MULTILINE
+    )
     return prefix[: match.start()] if match else ""
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from effortctl._errors import ConfigError, SandboxUnavailableError
-from effortctl.verifiers import _guest
+from effortctl.verifiers import _wire
 from effortctl.verifiers._bubblewrap import find_jail
 from effortctl.verifiers._process import Peer, PeerError
 from effortctl.verifiers._program import LoadError, Program
@@ -79,10 +79,24 @@ Opener = Callable[[Program, Limits], AbstractContextManager[Session]]
 # --- CPython in a process --------------------------------------------------------------------------
 
 
+_BOOT = """
+import sys, types
+for name in ("effortctl", "effortctl.verifiers", "effortctl.verifiers._wire"):
+    sys.modules[name] = types.ModuleType(name)
+exec(compile({wire!r}, "<wire>", "exec"), sys.modules["effortctl.verifiers._wire"].__dict__)
+exec(compile({guest!r}, "<guest>", "exec"))
+"""
+
+
 @cache
-def guest_source() -> str:
-    """The text of the module that runs in other processes."""
-    return Path(_guest.__file__).read_text(encoding="utf-8")
+def guest_source(guest: Literal["_guest_program", "_guest_tests"]) -> str:
+    """A program for `python -c` that holds a guest and what it imports, so that no file is needed."""
+    folder = Path(__file__).parent
+    texts = {
+        "wire": (folder / "_wire.py").read_text(encoding="utf-8"),
+        "guest": (folder / f"{guest}.py").read_text(encoding="utf-8"),
+    }
+    return _BOOT.format(**texts)
 
 
 class _ProcessSession:
@@ -109,13 +123,13 @@ class _ProcessSession:
 
     def call(self, message: dict[str, Any], *, deadline: float) -> bytes:
         self._peer.send(json.dumps(message).encode("ascii"), deadline=deadline)
-        return self._peer.receive(deadline=deadline, most_bytes=_guest.MOST_BYTES)
+        return self._peer.receive(deadline=deadline, most_bytes=_wire.MOST_BYTES)
 
 
 def _check_loaded(payload: bytes, program: Program) -> None:
     try:
-        reply = _guest.loads(payload)
-    except _guest.Malformed as error:
+        reply = _wire.loads(payload)
+    except _wire.MalformedError as error:
         raise LoadError("The program could not be loaded: it ended by itself.") from error
     if reply == {"loaded": True}:
         return
@@ -125,7 +139,7 @@ def _check_loaded(payload: bytes, program: Program) -> None:
         reply.get("message") == repr(program.entry_point)
     ):
         raise LoadError(f"The program does not define `{program.entry_point}`.")
-    raise LoadError(f"Running the program raised {_guest.describe_error(reply)}.")
+    raise LoadError(f"Running the program raised {_wire.describe_error(reply)}.")
 
 
 @contextmanager
@@ -133,7 +147,7 @@ def _open_bubblewrap(program: Program, limits: Limits) -> Iterator[Session]:
     jail = find_jail()
     if jail is None:
         raise SandboxUnavailableError(f"bubblewrap does not work here; {_INSTALL}")
-    with jail.start(guest_source()) as peer:
+    with jail.start(guest_source("_guest_program")) as peer:
         session = _ProcessSession(peer)
         session.load(program, limits)
         yield session
@@ -141,7 +155,7 @@ def _open_bubblewrap(program: Program, limits: Limits) -> Iterator[Session]:
 
 @contextmanager
 def _open_unsafe(program: Program, limits: Limits) -> Iterator[Session]:
-    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", guest_source(), "program"]
+    argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", guest_source("_guest_program")]
     with (
         tempfile.TemporaryDirectory(prefix="effortctl-") as folder,
         Peer(argv, env={}, cwd=folder) as peer,
@@ -210,7 +224,7 @@ def choose(backend: Backend) -> tuple[Sandbox, ...]:
     if backend == "unsafe-subprocess":
         return (_UNSAFE,)
     wanted = {"auto": (_MONTY, _BUBBLEWRAP), "monty": (_MONTY,), "bubblewrap": (_BUBBLEWRAP,)}
-    available = {"monty": _has_monty, "bubblewrap": _has_bubblewrap}
+    available: dict[str, Callable[[], bool]] = {"monty": _has_monty, "bubblewrap": _has_bubblewrap}
     found = tuple(sandbox for sandbox in wanted[backend] if available[sandbox.name]())
     if not found:
         what = "no sandbox" if backend == "auto" else f"the sandbox {backend!r}"
@@ -229,6 +243,5 @@ def cannot_tell(reason: str) -> SandboxUnavailableError:
 
 def start_tests() -> Peer:
     """Start the trusted side: a plain Python process that will run the caller's tests."""
-    argv = [sys.executable, "-I", "-X", "utf8", "-c", guest_source(), "tests"]
+    argv = [sys.executable, "-I", "-X", "utf8", "-c", guest_source("_guest_tests")]
     return Peer(argv, env={"PATH": os.defpath})
-

@@ -14,12 +14,14 @@ from effortctl._errors import ConfigError, VerifierError
 from effortctl._types import Answer, Task, Verdict
 from effortctl.verifiers._base import BuiltIn
 
-_FENCE = re.compile(r"^[ \t]*```[ \t]*(?:json5?|JSON)?[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^[ \t]*```[ \t]*(?:json5?|JSON)?[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL
+)
 _MOST_PROBLEMS = 3
 _LONGEST_PROBLEM = 300
 
 
-class _NotJson(ValueError):
+class _NotJsonError(ValueError):
     """The answer is not JSON; the message says so to the model."""
 
 
@@ -30,20 +32,22 @@ def _json_text(text: str) -> str:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _NotJson(f"{name} is not a JSON value")
+    raise _NotJsonError(f"{name} is not a JSON value")
 
 
 def _parse(text: str) -> Any:
     body = _json_text(text)
     if not body:
-        raise _NotJson("The answer is empty. Answer with JSON only.")
+        raise _NotJsonError("The answer is empty. Answer with JSON only.")
     try:
         return json.loads(body, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise _NotJson(f"The answer is not valid JSON: {error.msg} ({place}).") from error
+        raise _NotJsonError(f"The answer is not valid JSON: {error.msg} ({place}).") from error
     except (ValueError, RecursionError) as error:
-        raise _NotJson("The answer is not valid JSON: a value is too large or nested.") from error
+        raise _NotJsonError(
+            "The answer is not valid JSON: a value is too large or nested."
+        ) from error
 
 
 def _listed(problems: list[str]) -> str:
@@ -71,19 +75,19 @@ class JsonSchema(BuiltIn):
     """See `json_schema`."""
 
     name = "json_schema"
-    schema: dict[str, Any] | bool
+    schema: dict[str, Any]
 
     def problem(self, answer: Answer) -> str | None:
         """Parse the answer and list what the schema has against it."""
         try:
             value = answer.value if isinstance(answer.value, dict | list) else _parse(answer.text)
-        except _NotJson as error:
+        except _NotJsonError as error:
             return str(error)
         errors = sorted(_schema_errors(self.schema, value), key=lambda found: found[0])
         return _listed([f"At {path}: {message}" for path, message in errors]) if errors else None
 
 
-def _schema_errors(schema: dict[str, Any] | bool, value: Any) -> list[tuple[str, str]]:
+def _schema_errors(schema: Any, value: Any) -> list[tuple[str, str]]:
     import referencing  # noqa: PLC0415 - comes with jsonschema, an extra
     import referencing.exceptions  # noqa: PLC0415 - as above
 
@@ -99,7 +103,7 @@ def _schema_errors(schema: dict[str, Any] | bool, value: Any) -> list[tuple[str,
         ) from error
 
 
-def json_schema(schema: dict[str, Any] | bool) -> JsonSchema:
+def json_schema(schema: dict[str, Any]) -> JsonSchema:
     """Pass when the answer is JSON that follows the schema; a fenced ```json block is fine.
 
     The feedback names each place and what was expected there. References to other documents are
@@ -112,14 +116,16 @@ def json_schema(schema: dict[str, Any] | bool) -> JsonSchema:
         ConfigError: The schema is not a valid schema or refers to another document, or the
             jsonschema library (extra `verify`) is missing.
     """
-    if not isinstance(schema, dict | bool):
-        raise ConfigError(f"a JSON Schema is a dict or a bool, got {type(schema).__name__}")
+    if not isinstance(schema, Mapping):
+        raise ConfigError(f"a JSON Schema is a dict, got {type(schema).__name__}")
     library = _jsonschema()
     kind = library.validators.validator_for(schema, default=library.Draft202012Validator)
     try:
         kind.check_schema(schema)
     except library.SchemaError as error:
-        raise ConfigError(f"this is not a JSON Schema: {error.json_path}: {error.message}") from error
+        raise ConfigError(
+            f"this is not a JSON Schema: {error.json_path}: {error.message}"
+        ) from error
     _refuse_remote(schema)
     return JsonSchema(schema)
 
@@ -166,7 +172,7 @@ class PydanticModel(BuiltIn):
         try:
             _parse(answer.text)
             self.model.model_validate_json(_json_text(answer.text))
-        except _NotJson as error:
+        except _NotJsonError as error:
             return str(error)
         except ValidationError as error:
             found = error.errors(include_url=False, include_context=False, include_input=False)
@@ -187,7 +193,8 @@ def pydantic_model(model: type[BaseModel]) -> PydanticModel:
     Raises:
         ConfigError: `model` is not a pydantic model class.
     """
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+    given: object = model
+    if not (isinstance(given, type) and issubclass(given, BaseModel)):
         raise ConfigError(f"pydantic_model() needs a subclass of pydantic.BaseModel, got {model!r}")
     return PydanticModel(model)
 
@@ -206,11 +213,11 @@ class JsonFields(BuiltIn):
         """Name the fields that are missing or wrong."""
         return self(Task(input=""), answer).feedback or None
 
-    def __call__(self, task: Task, answer: Answer, /) -> Verdict:
+    def __call__(self, task: Task, answer: Answer, /) -> Verdict:  # noqa: ARG002 - part of the protocol
         """As every verifier; the score is the share of right fields."""
         try:
             value = answer.value if isinstance(answer.value, dict) else _parse(answer.text)
-        except _NotJson as error:
+        except _NotJsonError as error:
             return self._fail(str(error), score=0.0)
         if not isinstance(value, dict):
             return self._fail("The answer must be one JSON object.", score=0.0)
@@ -261,7 +268,9 @@ def _same(wanted: Any, given: Any) -> bool:
         case str():
             return _plain(wanted) == _plain(given)
         case Mapping():
-            return set(wanted) == set(given) and all(_same(wanted[key], given[key]) for key in wanted)
+            return set(wanted) == set(given) and all(
+                _same(wanted[key], given[key]) for key in wanted
+            )
         case list() | tuple():
             return len(wanted) == len(given) and all(map(_same, wanted, given))
         case _:
@@ -281,6 +290,7 @@ def json_fields(expected: Mapping[str, Any]) -> JsonFields:
     Raises:
         ConfigError: No field is named.
     """
-    if not isinstance(expected, Mapping) or not expected:
+    given: object = expected
+    if not isinstance(given, Mapping) or not given:
         raise ConfigError(f"json_fields() needs a dict of field names and values, got {expected!r}")
     return JsonFields(dict(expected))

@@ -48,7 +48,8 @@ def as_verifier(
         members = [verifier for item in value if (verifier := as_verifier(item)) is not None]
         return all_of(*members) if members else None
     if isinstance(getattr(value, "name", None), str) and callable(value):
-        return value
+        named: Any = value
+        return named
     if callable(value):
         return check(value)
     raise ConfigError(f"verify= takes a function, a verifier, a spec or a list, got {value!r}")

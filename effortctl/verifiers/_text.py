@@ -68,7 +68,7 @@ class Regex(BuiltIn):
         told = self.hint
         if not told and not re.search(r"\w", _FORM_ONLY.sub("", self.pattern)):
             told = f"It must match the regular expression {self.pattern}"
-        return " ".join(("The answer does not have the required form.", told)).strip()
+        return f"The answer does not have the required form. {told}".strip()
 
 
 def regex(pattern: str, *, flags: int = 0, hint: str = "") -> Regex:
@@ -106,7 +106,7 @@ class Contains(BuiltIn):
         fold = str.casefold if self.ignore_case else str
         if fold(self.text) in fold(answer.text):
             return None
-        return " ".join(("The answer lacks something that it must contain.", self.hint)).strip()
+        return f"The answer lacks something that it must contain. {self.hint}".strip()
 
 
 def contains(text: str, *, ignore_case: bool = False, hint: str = "") -> Contains:

@@ -21,8 +21,9 @@ from typing import Any
 
 from _judge import passes
 
-from effortctl._types import Answer, Arm, Call, Case, Endpoint
+from effortctl._types import Answer, Arm, Call, Case, Endpoint, Message
 from effortctl.backends._local import LocalBackend
+from effortctl.backends._prompt_effort import prompt_effort
 from effortctl.harness._suite import FAMILIES, load_suite, prompt_sha256
 
 Row = dict[str, Any]
@@ -30,6 +31,7 @@ Row = dict[str, Any]
 SHIPPED = Path(__file__).resolve().parents[2] / "effortctl/catalog/recorded/local_ladder.jsonl.gz"
 ORDER_SEED = 20261123
 BLOCK = 20
+LONG_FAMILIES = ("humaneval", "gsm_symbolic")
 
 MODELS: dict[str, Row] = {
     "smollm2-135m-instruct": {
@@ -92,10 +94,11 @@ def record(arms: list[Arm], *, gguf: dict[str, Path], out: Path, cases: list[Cas
         _check_hash(gguf[model], MODELS[model]["sha256"])
     backends = {model: LocalBackend(gguf[model]) for model in {arm.model for arm in arms}}
     _end_last_line(out)
-    done = {(row["arm"], row["task_id"], row["sample_index"]): row for row in _rows(out.parent.glob("*.jsonl"))}
+    done = _done(out.parent)
     with out.open("a", encoding="utf-8") as file:
         for arm, case in _order(arms, cases):
             for row in _missing(arm, case, backend=backends[arm.model], done=done):
+                done[arm.name, case.task.id, row["sample_index"]] = row
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
                 file.flush()
                 _tell(row)
@@ -103,13 +106,26 @@ def record(arms: list[Arm], *, gguf: dict[str, Path], out: Path, cases: list[Cas
         backend.close()
 
 
+def _done(raw: Path) -> dict[tuple[str, str, int], Row]:
+    """What the shipped file and the raw files hold already, by arm, task and sample."""
+    shipped = _shipped_rows() if SHIPPED.exists() else []
+    rows = [*shipped, *_rows(sorted(raw.glob("*.jsonl")))]
+    return {(row["arm"], row["task_id"], row["sample_index"]): row for row in rows}
+
+
+def _shipped_rows() -> list[Row]:
+    lines = gzip.decompress(SHIPPED.read_bytes()).decode().splitlines()
+    return [json.loads(line) for line in lines[1:]]
+
+
 def _order(arms: list[Arm], cases: list[Case]) -> Iterator[tuple[Arm, Case]]:
-    """Blocks of shuffled tasks, arm after arm.
+    """Blocks of shuffled tasks, arm after arm; short families first.
 
     An unfinished recording then holds whole rows of the outcome matrix, and no arm finds its prompt
     in the server's cache because another arm has just read it.
     """
     shuffled = random.Random(ORDER_SEED).sample(cases, len(cases))
+    shuffled.sort(key=lambda case: case.cluster in LONG_FAMILIES)
     for start in range(0, len(shuffled), BLOCK):
         for arm in arms:
             for case in shuffled[start : start + BLOCK]:
@@ -122,11 +138,37 @@ def _missing(
     for index in range(arm.samples):
         row = done.get((arm.name, case.task.id, index))
         if row is None:
-            call = Call(case.task, arm, case.task.messages, index, arm.max_output_tokens)
-            row = _row(case, arm, index, answer=backend.complete(call))
+            row = _same_request(arm, case, index, done=done)
+            if row is None:
+                call = Call(case.task, arm, case.task.messages, index, arm.max_output_tokens)
+                row = _row(case, arm, index, answer=backend.complete(call))
             yield row
         if row["finish"] == "complete" and passes(case.reference, row["text"]):
             return
+
+
+def _same_request(
+    arm: Arm, case: Case, index: int, *, done: dict[tuple[str, str, int], Row]
+) -> Row | None:
+    """The answer another arm got to the very same greedy request, if one did.
+
+    The first sample of @high is worded as @low (or, for code, as @none). One slot at temperature 0
+    answers equal requests equally, so asking again would only burn CPU. The row says where it is from.
+    """
+    if index > 0:
+        return None
+    for other in ARMS.values():
+        row = done.get((other.name, case.task.id, 0))
+        if row is None or other.name == arm.name or other.model != arm.model:
+            continue
+        fits = row["finish"] == "complete" and row["output_tokens"] < arm.max_output_tokens
+        if fits and _wording(other, case) == _wording(arm, case):
+            return row | {"arm": arm.name, "effort": arm.effort, "same_request_as": other.name}
+    return None
+
+
+def _wording(arm: Arm, case: Case) -> tuple[Message, ...]:
+    return prompt_effort(case.task.messages, arm.sent_effort, category=case.task.category)
 
 
 def _row(case: Case, arm: Arm, index: int, *, answer: Answer) -> Row:

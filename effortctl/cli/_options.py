@@ -1,0 +1,72 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from effortctl.stores import default_ledger_path
+
+_AGO = re.compile(r"^(\d+)\s*([hdw])$")
+_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
+
+
+def read_usd_per_hour(text: str) -> Decimal:
+    """Read dollars per hour, with or without `$`."""
+    try:
+        value = Decimal(text.strip().removeprefix("$"))
+    except InvalidOperation:
+        value = Decimal(-1)
+    if not value.is_finite() or value < 0:
+        raise typer.BadParameter(f"{text!r} is not an amount of dollars; write e.g. 0.05")
+    return value
+
+
+def read_since(text: str) -> datetime:
+    """Read a day, a time, or how long ago: `2026-11-01`, `2026-11-01T12:00`, `24h`, `7d`, `2w`."""
+    match = _AGO.match(text.strip())
+    if match:
+        return datetime.now(UTC) - timedelta(hours=int(match[1]) * _HOURS[match[2]])
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a time; write e.g. 2026-11-01, 24h or 7d"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def ledger_path(given: Path | None) -> Path:
+    """The ledger to use: the one named, else `$EFFORTCTL_LEDGER`, else the user's."""
+    named = os.environ.get("EFFORTCTL_LEDGER")
+    return given or (Path(named).expanduser() if named else default_ledger_path())
+
+
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+LedgerFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledger",
+        metavar="FILE",
+        help="The ledger. Default: $EFFORTCTL_LEDGER, else the file in your data folder.",
+    ),
+]
+UsdPerHour: TypeAlias = Annotated[
+    Decimal | None,
+    typer.Option(
+        "--usd-per-hour",
+        metavar="USD",
+        parser=read_usd_per_hour,
+        help="What an hour of your machine costs; prices local and recorded arms.",
+    ),
+]
+Gguf: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--gguf", metavar="FILE", help="A chat model to run on this machine."),
+]
