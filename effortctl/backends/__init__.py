@@ -9,19 +9,39 @@ from effortctl.backends._foreign import answer_from, fault_from
 from effortctl.backends._usage import normalise_usage
 
 if TYPE_CHECKING:
+    from effortctl.backends._local import AsyncLocalBackend, LocalBackend, LocalServer
     from effortctl.backends._openai import AsyncOpenAIBackend, OpenAIBackend
+    from effortctl.backends._recorded import AsyncRecordedBackend, RecordedAnswer, RecordedBackend
+    from effortctl.backends._weights import find_weights
 
 __all__ = [
+    "AsyncLocalBackend",
     "AsyncOpenAIBackend",
+    "AsyncRecordedBackend",
+    "LocalBackend",
+    "LocalServer",
     "OpenAIBackend",
+    "RecordedAnswer",
+    "RecordedBackend",
     "answer_from",
     "async_backend_for",
     "backend_for",
     "fault_from",
+    "find_weights",
     "normalise_usage",
 ]
 
-_LAZY = {"AsyncOpenAIBackend": "_openai", "OpenAIBackend": "_openai"}
+_LAZY = {
+    "AsyncLocalBackend": "_local",
+    "AsyncOpenAIBackend": "_openai",
+    "AsyncRecordedBackend": "_recorded",
+    "LocalBackend": "_local",
+    "LocalServer": "_local",
+    "OpenAIBackend": "_openai",
+    "RecordedAnswer": "_recorded",
+    "RecordedBackend": "_recorded",
+    "find_weights": "_weights",
+}
 
 
 def __getattr__(name: str) -> Any:

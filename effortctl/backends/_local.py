@@ -20,7 +20,6 @@ from effortctl._errors import ConfigError
 from effortctl._types import Answer, Call, Endpoint
 from effortctl.backends._openai import OpenAIBackend
 from effortctl.backends._prompt_effort import prompt_effort
-from effortctl.protocols import Backend
 
 _GGUF_MAGIC = b"GGUF"
 _QUIET = -1
@@ -131,7 +130,7 @@ class LocalBackend:
         cpu_clock: Callable[[], float] = time.process_time,
     ) -> None:
         self._server = LocalServer(gguf, threads=threads, context_tokens=context_tokens)
-        self._chat: Backend | None = None
+        self._chat: OpenAIBackend | None = None
         self._cpu_clock = cpu_clock
         self._one_at_a_time = threading.Lock()
 
@@ -149,6 +148,8 @@ class LocalBackend:
     def close(self) -> None:
         """Stop the server and free the model."""
         with self._one_at_a_time:
+            if self._chat is not None:
+                self._chat.close()
             self._chat = None
             self._server.close()
 
@@ -165,7 +166,7 @@ class LocalBackend:
             answer = chat.complete(_as_chat(call))
             return answer.model_copy(update={"compute_s": self._cpu_clock() - start})
 
-    def _connect(self) -> Backend:
+    def _connect(self) -> OpenAIBackend:
         self._server.start()
         return OpenAIBackend(self._server.endpoint)
 

@@ -6,7 +6,6 @@ configuration, seed and index, and their prompts come from those packages when t
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,6 +14,9 @@ from typing import Any
 
 from effortctl._errors import ConfigError, StoreError
 from effortctl._types import Case, Task
+from effortctl.backends._recorded import prompt_sha256
+
+__all__ = ["FAMILIES", "FOREIGN_FAMILIES", "OWN_FAMILIES", "load_suite", "prompt_sha256"]
 
 OWN_FAMILIES = ("sums", "extraction", "classification", "capitals")
 """Families whose text is ours; they need no extra package."""
@@ -65,12 +67,6 @@ def load_suite(families: Iterable[str] = FAMILIES) -> list[Case]:
     return [case for family in families for case in _family(family)]
 
 
-def prompt_sha256(task: Task) -> str:
-    """Fingerprint of what a task asks, to notice when a package changed a prompt."""
-    turns = [[message.role, message.content] for message in task.messages]
-    return hashlib.sha256(json.dumps(turns, ensure_ascii=False).encode()).hexdigest()
-
-
 def _family(family: str) -> Iterator[Case]:
     if family in OWN_FAMILIES:
         return _own(family)
@@ -90,7 +86,9 @@ def _own(family: str) -> Iterator[Case]:
             task = Task(id=row["id"], input=row["input"], category=row["category"])
             yield Case(task=task, reference=row["verify"], cluster=family)
         except (ValueError, KeyError) as error:
-            msg = f"shipped task file {family}.jsonl is damaged in line {number}; reinstall effortctl"
+            msg = (
+                f"shipped task file {family}.jsonl is damaged in line {number}; reinstall effortctl"
+            )
             raise StoreError(msg) from error
 
 

@@ -61,7 +61,9 @@ def _saving(rng: random.Random) -> tuple[str, int]:
 
 def _boxes(rng: random.Random) -> tuple[str, int]:
     per_box, boxes = rng.randint(6, 24), rng.randint(7, 29)
-    text = f"{per_box * boxes} screws are packed into boxes of {per_box}. How many boxes are filled?"
+    text = (
+        f"{per_box * boxes} screws are packed into boxes of {per_box}. How many boxes are filled?"
+    )
     return text, boxes
 
 
@@ -91,60 +93,136 @@ def sums(rng: random.Random) -> Iterator[Row]:
 
 # --- extraction ------------------------------------------------------------------------------------
 
-NAMES = ("Ada Novak", "Luis Ortega", "Hana Sato", "Tom Becker", "Zoe Laurent", "Omar Haddad", "Nina Kovac",
-         "Paul Adeyemi", "Rosa Lindt", "Kim Duval", "Ben Okafor", "Lena Virtanen", "Marco Bassi", "Ida Holm",
-         "Sam Whitlow", "Vera Dunn", "Yusuf Demir", "Clara Bell", "Felix Moreau", "Jana Peters")
-TOWNS = ("Lyon", "Porto", "Graz", "Tampere", "Bergen", "Utrecht", "Seville", "Cork", "Bologna", "Brno")
+NAMES = (
+    "Ada Novak",
+    "Luis Ortega",
+    "Hana Sato",
+    "Tom Becker",
+    "Zoe Laurent",
+    "Omar Haddad",
+    "Nina Kovac",
+    "Paul Adeyemi",
+    "Rosa Lindt",
+    "Kim Duval",
+    "Ben Okafor",
+    "Lena Virtanen",
+    "Marco Bassi",
+    "Ida Holm",
+    "Sam Whitlow",
+    "Vera Dunn",
+    "Yusuf Demir",
+    "Clara Bell",
+    "Felix Moreau",
+    "Jana Peters",
+)
+TOWNS = (
+    "Lyon",
+    "Porto",
+    "Graz",
+    "Tampere",
+    "Bergen",
+    "Utrecht",
+    "Seville",
+    "Cork",
+    "Bologna",
+    "Brno",
+)
 JOBS = ("nurse", "welder", "teacher", "pilot", "baker", "architect", "plumber", "florist")
-GOODS = ("desk lamps", "tea cups", "bicycle tyres", "garden chairs", "notebooks", "paint rollers", "door handles")
-DOMAINS = ("northmill.example", "blueharbor.example", "pinelane.example", "quietfox.example", "redkite.example")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
-          "November", "December")
+GOODS = (
+    "desk lamps",
+    "tea cups",
+    "bicycle tyres",
+    "garden chairs",
+    "notebooks",
+    "paint rollers",
+    "door handles",
+)
+DOMAINS = (
+    "northmill.example",
+    "blueharbor.example",
+    "pinelane.example",
+    "quietfox.example",
+    "redkite.example",
+)
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 
 def _person(rng: random.Random, name: str) -> tuple[str, dict[str, Any]]:
     age, town, job = rng.randint(21, 68), rng.choice(TOWNS), rng.choice(JOBS)
-    text = rng.choice((
-        f"{name}, a {age}-year-old {job}, moved to {town} last spring.",
-        f"Our new neighbour in {town} is {name}. She or he works as a {job} and just turned {age}.",
-        f"At {age}, {name} still enjoys working as a {job} in {town}.",
-    ))
+    text = rng.choice(
+        (
+            f"{name}, a {age}-year-old {job}, moved to {town} last spring.",
+            f"Our new neighbour in {town} is {name}. She or he works as a {job} and just turned {age}.",
+            f"At {age}, {name} still enjoys working as a {job} in {town}.",
+        )
+    )
     ask = 'Give a JSON object with the keys "name", "age" (a number), "job" and "city".'
     return f"{text}\n{ask}", {"name": name, "age": age, "job": job, "city": town}
 
 
 def _order(rng: random.Random, name: str) -> tuple[str, dict[str, Any]]:
     count, goods, price = rng.randint(2, 60), rng.choice(GOODS), rng.randint(3, 45)
-    text = rng.choice((
-        f"{name} wrote on Monday: please send {count} {goods}, we agreed on {price} euros apiece.",
-        f"Order by phone, {name}: {count} {goods} at {price} euros each, no delivery before noon.",
-        f"We owe {name} {count} {goods}; the unit price is {price} euros as always.",
-    ))
+    text = rng.choice(
+        (
+            f"{name} wrote on Monday: please send {count} {goods}, we agreed on {price} euros apiece.",
+            f"Order by phone, {name}: {count} {goods} at {price} euros each, no delivery before noon.",
+            f"We owe {name} {count} {goods}; the unit price is {price} euros as always.",
+        )
+    )
     ask = 'Give a JSON object with the keys "customer", "item", "quantity" (a number) and "unit_price" (a number).'
-    return f"{text}\n{ask}", {"customer": name, "item": goods, "quantity": count, "unit_price": price}
+    return f"{text}\n{ask}", {
+        "customer": name,
+        "item": goods,
+        "quantity": count,
+        "unit_price": price,
+    }
 
 
 def _mail(rng: random.Random, name: str) -> tuple[str, str]:
     first, last = name.lower().split()
-    address = f"{rng.choice((first, first[0] + '.' + last, first + '_' + last))}@{rng.choice(DOMAINS)}"
+    address = (
+        f"{rng.choice((first, first[0] + '.' + last, first + '_' + last))}@{rng.choice(DOMAINS)}"
+    )
     other = rng.choice(DOMAINS)
-    text = rng.choice((
-        f"Hello, this is {name} from {other}. I have left that firm, so write to {address} from now on.",
-        f"Thanks for calling {other}! For invoices use {address} and ask for {name}.",
-        f"{name} could not open the file; the copy should go to {address}, not to the {other} server.",
-    ))
+    text = rng.choice(
+        (
+            f"Hello, this is {name} from {other}. I have left that firm, so write to {address} from now on.",
+            f"Thanks for calling {other}! For invoices use {address} and ask for {name}.",
+            f"{name} could not open the file; the copy should go to {address}, not to the {other} server.",
+        )
+    )
     return f"{text}\nWhich e-mail address should be used? Reply with the address only.", address
 
 
 def _date(rng: random.Random, name: str) -> tuple[str, str]:
     year, month, day = rng.randint(2019, 2031), rng.randint(1, 12), rng.randint(1, 28)
-    written = rng.choice((f"{day} {MONTHS[month - 1]} {year}", f"{MONTHS[month - 1]} {day}, {year}"))
-    text = rng.choice((
-        f"The lease of {name} ends on {written}, not earlier.",
-        f"Please note that {name} will start on {written} in room {rng.randint(2, 90)}.",
-        f"On {written} the workshop led by {name} opens its doors for the first time.",
-    ))
-    return f"{text}\nReply with the date only, in the form YYYY-MM-DD.", f"{year}-{month:02}-{day:02}"
+    written = rng.choice(
+        (f"{day} {MONTHS[month - 1]} {year}", f"{MONTHS[month - 1]} {day}, {year}")
+    )
+    text = rng.choice(
+        (
+            f"The lease of {name} ends on {written}, not earlier.",
+            f"Please note that {name} will start on {written} in room {rng.randint(2, 90)}.",
+            f"On {written} the workshop led by {name} opens its doors for the first time.",
+        )
+    )
+    return (
+        f"{text}\nReply with the date only, in the form YYYY-MM-DD.",
+        f"{year}-{month:02}-{day:02}",
+    )
 
 
 def extraction(rng: random.Random) -> Iterator[Row]:
@@ -247,7 +325,9 @@ def classification(rng: random.Random) -> Iterator[Row]:
     names = list(TOPICS)
     ask = f"What is this sentence about? Reply with one word: {', '.join(names)}."
     items += [
-        (f"Sentence: {text}\n{ask}", topic, names) for topic, texts in TOPICS.items() for text in texts
+        (f"Sentence: {text}\n{ask}", topic, names)
+        for topic, texts in TOPICS.items()
+        for text in texts
     ]
     rng.shuffle(items)
     for number, (prompt, label, options) in enumerate(items):

