@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 import time
+import weakref
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Any, Self, cast
 
 import tenacity
@@ -161,10 +162,16 @@ class Controller(Driver):
                 f"{verifier!r} is async, which Controller cannot run; use AsyncController"
             )
 
+    def _adopt(self, backend: Any) -> None:
+        # Whoever does not call close() leaves no open sockets behind either.
+        if hasattr(backend, "close"):
+            weakref.finalize(self, backend.close)
+
     def close(self) -> None:
         """Close the backends this controller made."""
         for backend in self._made_backends.values():
-            backend.close()
+            if hasattr(backend, "close"):
+                backend.close()
         self._made_backends.clear()
 
     def __enter__(self) -> Self:
@@ -244,7 +251,9 @@ class AsyncController(Driver):
         return bill.reply(answer, arm=call.arm)
 
     async def _with_retries(self, run: Run, call: Call, bill: Bill) -> Answer:
-        retrying = tenacity.AsyncRetrying(sleep=self._sleep or asyncio.sleep, **_retry_options(self, run))
+        retrying = tenacity.AsyncRetrying(
+            sleep=self._sleep or asyncio.sleep, **_retry_options(self, run)
+        )
         return await retrying(self._request, run, call, bill)
 
     async def _request(self, run: Run, call: Call, bill: Bill) -> Answer:
@@ -290,7 +299,8 @@ class AsyncController(Driver):
     async def close(self) -> None:
         """Close the backends this controller made."""
         for backend in self._made_backends.values():
-            await backend.aclose()
+            if hasattr(backend, "aclose"):
+                await backend.aclose()
         self._made_backends.clear()
 
     async def __aenter__(self) -> Self:
@@ -333,7 +343,7 @@ async def _in_thread(check: Callable[[], Verdict], timeout_s: float | None) -> V
         with contextlib.suppress(RuntimeError):  # the loop has ended without waiting for us
             loop.call_soon_threadsafe(checked.set)
 
-    threading.Thread(target=target, daemon=True).start()
+    threading.Thread(target=contextvars.copy_context().run, args=(target,), daemon=True).start()
     await checked.wait()
     return verdicts[0]
 
@@ -343,7 +353,8 @@ def _within(check: Callable[[], Verdict], timeout_s: float | None) -> Verdict:
     if timeout_s is None:
         return check()
     verdicts: list[Verdict] = []
-    thread = threading.Thread(target=lambda: verdicts.append(check()), daemon=True)
+    work = contextvars.copy_context().run
+    thread = threading.Thread(target=lambda: verdicts.append(work(check)), daemon=True)
     thread.start()
     thread.join(timeout_s)
     return verdicts[0] if verdicts else TOO_SLOW

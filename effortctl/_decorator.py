@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, cast, overload
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from effortctl._controller import AsyncController, Controller
 from effortctl._driver import LadderLike
@@ -60,18 +60,25 @@ class ChosenArm:
 
     def responses_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for `client.responses.create`: model, effort and output cap."""
-        return self.call.arm.responses_kwargs() | {"max_output_tokens": self.call.max_output_tokens}
+        cap = {"max_output_tokens": self.call.max_output_tokens}
+        return self.call.arm.responses_kwargs() | cap | self._resampling()
 
     def chat_kwargs(self) -> dict[str, Any]:
         """Keyword arguments for `client.chat.completions.create`: model, effort and output cap."""
         cap = {self.call.arm.endpoint.max_tokens_field: self.call.max_output_tokens}
-        return self.call.arm.chat_kwargs() | cap
+        return self.call.arm.chat_kwargs() | cap | self._resampling()
+
+    def _resampling(self) -> dict[str, Any]:
+        temperature = self.call.arm.resample_temperature
+        if self.call.sample_index == 0 or temperature is None:
+            return {}
+        return {"temperature": temperature}
 
     def record(self, response: ResponseT) -> ResponseT:
         """Report a response, so that its exact cost is booked; returns it unchanged.
 
-        Call it once for every response the function receives. A call that is not recorded is charged
-        at its worst case when a budget is set.
+        Call it once for every response the function receives. A function that records nothing, or a
+        response without usage, is charged at the worst case of one call.
 
         Raises:
             UsageError: It is not a response, or its token counts make no sense.
@@ -81,13 +88,14 @@ class ChosenArm:
 
     def answer(self, value: object, *, latency_s: float, started_at: datetime) -> Answer:
         """The function's result, with the usage of everything it recorded."""
-        usages = [answer.usage for answer in self._answers if answer.usage is not None]
+        known = [answer.usage for answer in self._answers if answer.usage is not None]
+        complete = bool(known) and len(known) == len(self._answers)
         last = self._answers[-1] if self._answers else None
         return Answer(
             text=value if isinstance(value, str) else "",
-            value=value,
+            value=None if type(value) is str else value,
             finish=_finish(self._answers),
-            usage=functools.reduce(Usage.__add__, usages) if usages else None,
+            usage=functools.reduce(Usage.__add__, known) if complete else None,
             latency_s=latency_s,
             started_at=started_at,
             model=last.model if last else None,
@@ -214,7 +222,13 @@ class AdaptiveMethod(Generic[S, P, T]):
         self._fn = fn
         self._controller = controller
 
-    def __get__(self, instance: S, owner: type[S] | None = None) -> Adaptive[P, T]:
+    @overload
+    def __get__(self, instance: None, owner: type[S]) -> Self: ...
+    @overload
+    def __get__(self, instance: S, owner: type[S] | None = None) -> Adaptive[P, T]: ...
+    def __get__(self, instance: S | None, owner: type[S] | None = None) -> Self | Adaptive[P, T]:
+        if instance is None:
+            return self
         return Adaptive(_after_self(self._fn, instance), self._controller)
 
 
@@ -226,7 +240,15 @@ class AsyncAdaptiveMethod(Generic[S, P, T]):
         self._fn = fn
         self._controller = controller
 
-    def __get__(self, instance: S, owner: type[S] | None = None) -> AsyncAdaptive[P, T]:
+    @overload
+    def __get__(self, instance: None, owner: type[S]) -> Self: ...
+    @overload
+    def __get__(self, instance: S, owner: type[S] | None = None) -> AsyncAdaptive[P, T]: ...
+    def __get__(
+        self, instance: S | None, owner: type[S] | None = None
+    ) -> Self | AsyncAdaptive[P, T]:
+        if instance is None:
+            return self
         return AsyncAdaptive(_after_self(self._fn, instance), self._controller)
 
 

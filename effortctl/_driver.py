@@ -325,7 +325,11 @@ class Driver:
         with self._lock:
             if name not in self._made_backends:
                 self._made_backends[name] = type(self)._make_backend(arm.endpoint)  # noqa: SLF001 - own class
+                self._adopt(self._made_backends[name])
             return self._made_backends[name]
+
+    def _adopt(self, backend: Any) -> None:
+        """Take care of a backend this driver made."""
 
     def _timed(self, run: Run, call: Call) -> Call:
         """The call with the time that is left for it.

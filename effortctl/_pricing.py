@@ -61,7 +61,8 @@ class GenaiPriceBook:
         """Upper bound of what one wire request for this call can cost.
 
         Input tokens are bounded by the UTF-8 bytes of the messages (a token is at least one byte),
-        output tokens by the cap. Local arms priced by the hour are bounded by the call's time limit, or
+        output tokens by the cap. The tier is the one the arm asks for in `extra_body`, if it does: a
+        dearer one that the provider's own settings choose is not foreseen. Local arms priced by the hour are bounded by the call's time limit, or
         by an hour where it has none.
 
         Raises:
@@ -71,7 +72,8 @@ class GenaiPriceBook:
         plain = Usage(input_tokens=bound, output_tokens=call.max_output_tokens)
         if call.arm.price is not None:
             seconds = call.timeout_s if call.timeout_s is not None else 3600.0
-            usages = (plain, plain.model_copy(update={"cache_write_tokens": bound}))
+            parts = ("cached_tokens", "cache_write_tokens")
+            usages = (plain, *(plain.model_copy(update={part: bound}) for part in parts))
             costs = (
                 _user_cost(call.arm.price, Answer(text="", usage=usage, compute_s=seconds))
                 for usage in usages
@@ -80,15 +82,26 @@ class GenaiPriceBook:
         if _runs_here(call.arm):
             return Cost(usd=Decimal(0), source="free")
         written = plain.model_copy(update={"cache_write_tokens": bound})
-        costs = (_booked_cost(call.arm, usage, at=None, tier=None) for usage in (plain, written))
+        asked = call.arm.extra_body.get("service_tier")
+        costs = (
+            _booked_cost(call.arm, usage, at=None, tier=tier)
+            for usage in (plain, written)
+            for tier in {None, asked and str(asked)}
+        )
         return max(costs, key=lambda cost: cost.usd)
 
 
 def max_input_tokens(call: Call) -> int:
-    """Upper bound of the input tokens of a call: its bytes, and what a chat template adds."""
+    """Upper bound of the input tokens of a call: its bytes, and what a chat template adds.
+
+    Tools in `extra_body` count as well. What an image or a file costs cannot be told from its bytes, so
+    calls with such parts can cost more.
+    """
     parts = [message.model_dump_json() for message in call.messages]
     if call.task.response_schema is not None:
         parts.append(str(call.task.response_schema))
+    if call.arm.extra_body:
+        parts.append(str(call.arm.extra_body))
     return sum(len(part.encode()) + PART_TOKENS for part in parts)
 
 

@@ -6,7 +6,16 @@ the engine and its driver (`Call`, `Reply`, `Verify`, `Situation`) is a plain da
 
 from effortctl._types._actions import Call, Reply, Situation, Verify
 from effortctl._types._arm import Arm, EffortStyle, Endpoint, Price, UsageRules
-from effortctl._types._base import EFFORTS, Effort, Finish, TraceOutcome, VerdictStatus
+from effortctl._types._base import (
+    EFFORTS,
+    Count,
+    Effort,
+    Finish,
+    Seconds,
+    TraceOutcome,
+    Usd,
+    VerdictStatus,
+)
 from effortctl._types._budget import Budget, Window
 from effortctl._types._task import Case, Message, Task
 from effortctl._types._trace import (
@@ -29,6 +38,7 @@ __all__ = [
     "Call",
     "Case",
     "Cost",
+    "Count",
     "Effort",
     "EffortStyle",
     "Endpoint",
@@ -38,12 +48,14 @@ __all__ = [
     "Outcome",
     "Price",
     "Reply",
+    "Seconds",
     "Situation",
     "Task",
     "Trace",
     "TraceOutcome",
     "Usage",
     "UsageRules",
+    "Usd",
     "Verdict",
     "VerdictStatus",
     "Verify",

@@ -113,8 +113,8 @@ def safe_token(value: object, *, prompt: str) -> str | None:
 def safe_message(message: str, *, prompt: str) -> str:
     """Return a provider's message without keys, cut short; empty when it echoes the prompt."""
     text = _SPACES.sub(" ", message[:_MAX_READ]).strip()
-    # An escaped echo would not be recognised, so escapes count as one.
-    if not text or _ESCAPES.search(text) or _echoes(text, prompt):
+    # An escaped echo would not be recognised, so escapes count as one. A web page says nothing.
+    if text.startswith("<") or _ESCAPES.search(text) or _echoes(text, prompt):
         return ""
     text = _KEY_LIKE.sub("[redacted]", text).encode("utf-8", "replace").decode()
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"

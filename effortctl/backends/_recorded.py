@@ -108,10 +108,9 @@ class RecordedBackend:
 
     def __init__(self, source: Source = None) -> None:
         self._provenance: Mapping[str, Any] = {}
-        answers = source
         if source is None or isinstance(source, str | Path):
-            self._provenance, answers = _read(source)
-        self._answers = _by_key(answers or ())
+            self._provenance, source = _read(source)
+        self._answers = _by_key(source)
 
     @property
     def provenance(self) -> Mapping[str, Any]:
@@ -155,8 +154,7 @@ class AsyncRecordedBackend:
     """
 
     def __init__(self, source: Source | RecordedBackend = None) -> None:
-        is_backend = isinstance(source, RecordedBackend)
-        self._backend = source if is_backend else RecordedBackend(source)
+        self._backend = source if isinstance(source, RecordedBackend) else RecordedBackend(source)
 
     async def complete(self, call: Call) -> Answer:
         """As `RecordedBackend.complete`."""
@@ -201,7 +199,8 @@ def _read(source: str | Path | None) -> tuple[Mapping[str, Any], Iterator[Record
         text = (gzip.decompress(raw) if raw.startswith(_GZIP_MAGIC) else raw).decode("utf-8")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise StoreError(f"recording {file} cannot be read: {error}") from error
-    header, *lines = text.splitlines() or [""]
+    # Not splitlines(): a text may hold a Unicode line separator, which JSON leaves as it is.
+    header, *lines = text.removesuffix("\n").split("\n")
     return _header(header, file.name), _answers(lines, file.name)
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final, NoReturn
 
 from effortctl._errors import BackendError, UsageError
 from effortctl._types import Answer, Finish, Usage, UsageRules
-from effortctl.backends._error_text import safe_token
 from effortctl.backends._exchange import Exchange
 from effortctl.backends._faults import embedded_error, rejection
 from effortctl.backends._usage import normalise_usage
@@ -78,7 +77,7 @@ def _usage(document: Mapping[str, Any], rules: UsageRules) -> Usage | None:
     if raw is None or raw == {}:
         return None
     if not isinstance(raw, Mapping):
-        raise UsageError(f"usage is a {type(raw).__name__}, expected an object")
+        raise UsageError(f"usage is of type {type(raw).__name__}, expected an object")
     return normalise_usage(raw, rules)
 
 
@@ -101,19 +100,19 @@ class _Page:
 
     def mapping(self, value: object, name: str) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            self.fail(f"{name} is a {type(value).__name__}, expected an object")
+            self.fail(f"{name} is of type {type(value).__name__}, expected an object")
         return value
 
     def objects(self, value: object, name: str) -> list[Mapping[str, Any]]:
         if not isinstance(value, list):
-            self.fail(f"{name} is a {type(value).__name__}, expected a list")
+            self.fail(f"{name} is of type {type(value).__name__}, expected a list")
         return [self.mapping(item, f"an item of {name}") for item in value]
 
     def text(self, value: object, name: str) -> str:
         if value is None:
             return ""
         if not isinstance(value, str):
-            self.fail(f"{name} is a {type(value).__name__}, expected text")
+            self.fail(f"{name} is of type {type(value).__name__}, expected text")
         # A lone surrogate is valid in JSON and in nothing that is written to disk afterwards.
         return value.encode("utf-8", "replace").decode()
 
@@ -128,13 +127,16 @@ class _Page:
             text=text,
             finish=finish,
             usage=usage,
-            model=self._token("model"),
-            service_tier=self._token("service_tier"),
-            request_id=self.exchange.request_id or self._token("id"),
+            model=self._label("model"),
+            service_tier=self._label("service_tier"),
+            request_id=self.exchange.request_id or self._label("id"),
         )
 
-    def _token(self, name: str) -> str | None:
-        return safe_token(self.document.get(name), prompt="")
+    def _label(self, name: str) -> str | None:
+        """A name the endpoint gives; model names of local servers are paths with any characters."""
+        value = self.document.get(name)
+        usable = isinstance(value, str) and value.isprintable() and 0 < len(value) <= 256
+        return value if usable else None
 
 
 # --- Chat Completions ------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ def _read_chat(page: _Page, usage: Usage | None, *, now: datetime) -> Answer:
     text = _chat_text(page, message.get("content"))
     refusal = page.text(message.get("refusal"), "refusal") or _chat_refusal(message.get("content"))
     finish = _chat_finish(page, choice.get("finish_reason"))
-    if refusal and finish == "complete":
+    if refusal and finish != "filtered":
         finish = "refused"
     elif not text and choice.get("finish_reason") is None and _reasoned(message):
         finish = "truncated"  # it stopped while still thinking and did not say why
@@ -175,7 +177,7 @@ def _chat_refusal(content: object) -> str:
 
 def _chat_finish(page: _Page, reason: object) -> Finish:
     if reason is not None and not isinstance(reason, str):
-        page.fail(f"finish_reason is a {type(reason).__name__}, expected text")
+        page.fail(f"finish_reason is of type {type(reason).__name__}, expected text")
     reason = reason.lower() if reason else None
     if reason in _CHAT_BROKE_OFF:
         what = "the endpoint broke off while answering"
@@ -194,7 +196,7 @@ def _reasoned(message: Mapping[str, Any]) -> bool:
 def _read_responses(page: _Page, usage: Usage | None) -> Answer:
     finish = _responses_finish(page, usage)
     text, refusal = _responses_text(page)
-    if refusal and finish == "complete":
+    if refusal and finish != "filtered":
         finish = "refused"
     return page.answer(text or refusal, finish=finish, usage=usage)
 

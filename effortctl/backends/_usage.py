@@ -66,7 +66,7 @@ def _details(raw: Mapping[str, Any], *names: str) -> Mapping[str, Any]:
         if value is None:
             continue
         if not isinstance(value, Mapping):
-            raise UsageError(f"usage.{name} is a {type(value).__name__}, expected an object")
+            raise UsageError(f"usage.{name} is of type {type(value).__name__}, expected an object")
         return value
     return {}
 
@@ -85,7 +85,9 @@ def _count(raw: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, int):
-            raise UsageError(f"usage.{name} is a {type(value).__name__}, expected a whole number")
+            raise UsageError(
+                f"usage.{name} is of type {type(value).__name__}, expected a whole number"
+            )
         if not 0 <= value <= _MOST:
             raise UsageError(f"usage.{name} is {_shown(value)}, expected 0 to {_MOST}")
         return value

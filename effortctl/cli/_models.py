@@ -78,10 +78,9 @@ def show_ladder(
 
 def price_per_mtok(arm: Arm) -> tuple[Decimal, Decimal] | str:
     """Dollars per million input and output tokens now, or why there is no such price."""
-    if arm.price is None and (arm.endpoint.self_hosted or arm.endpoint.kind != "openai"):
-        return "local"
-    if arm.price is not None and arm.endpoint.kind != "openai":
-        return f"{_show.usd(arm.price.usd_per_hour)}/h"
+    if arm.endpoint.self_hosted or arm.endpoint.kind != "openai":
+        hourly = arm.price.usd_per_hour if arm.price else Decimal(0)
+        return f"{_show.usd(hourly)}/h" if hourly else "local"
     book = GenaiPriceBook()
     try:
         # A small call, scaled up: a million tokens at once would be priced as a long context.
@@ -94,10 +93,10 @@ def price_per_mtok(arm: Arm) -> tuple[Decimal, Decimal] | str:
     return each[0], each[1]
 
 
-def _price_cells(price: tuple[Decimal, Decimal] | str) -> tuple[str, str]:
+def _price_cell(price: tuple[Decimal, Decimal] | str) -> str:
     if isinstance(price, str):
-        return price, price
-    return _show.usd(price[0]), _show.usd(price[1])
+        return price
+    return " / ".join(_show.usd(part).removeprefix("$") for part in price)
 
 
 def _price_fields(price: tuple[Decimal, Decimal] | str) -> dict[str, Any]:
@@ -121,20 +120,20 @@ def _show_models(endpoint: str | None, *, as_json: bool) -> None:
         listed = [_card_fields(card, price, today) for card, price in rows]
         print_json({"models": listed, "ladders": list(shipped_ladders())})
         return
-    listing = _show.table("model", "efforts", "default", "API", "in", "out", "shutdown", right=("in", "out"))
+    listing = _show.table("model", "efforts", "default", "API", "$ in / out", "shutdown")
     for card, price in rows:
         listing.add_row(
             card.id,
             effort_ranges(card.efforts) or "none taken",
             card.default_effort or "?",
-            card.api,
-            *_price_cells(price),
+            "resp." if card.api == "responses" else "chat",
+            _price_cell(price),
             _shutdown(card, today),
         )
     console = _show.out()
     console.print(listing)
     console.print()
-    console.print("Prices: dollars per million tokens now. ?: no source says. Sources: --json.")
+    console.print("$ in / out: per million tokens now. ?: no source says. Dates, sources: --json.")
     console.print(f"Ladders: {', '.join(shipped_ladders())}")
     console.print("Next: effortctl models ladder NAME")
 
@@ -182,7 +181,7 @@ def _shutdown(card: ModelCard, today: date) -> str:
     if card.sunset is None:
         return "ended" if card.status == "ended" else ""
     left = (card.sunset - today).days
-    return f"ended {card.sunset}" if left <= 0 else f"{card.sunset} ({_show.plural(left, 'day')})"
+    return "ended" if left <= 0 else f"in {_show.plural(left, 'day')}"
 
 
 def _card_fields(
@@ -202,7 +201,9 @@ def _show_ladder(name: str, *, as_json: bool) -> None:
         arms = [_arm_fields(arm) | _price_fields(price) for arm, price in rows]
         print_json({"ladder": chosen.name, "description": chosen.description, "arms": arms})
         return
-    listing = _show.table("#", "arm", "effort", "endpoint", "API", "cap", "in", "out", right=("#", "cap", "in", "out"))
+    listing = _show.table(
+        "#", "arm", "effort", "endpoint", "API", "cap", "$ in / out", right=("#", "cap")
+    )
     for number, (arm, price) in enumerate(rows, start=1):
         listing.add_row(
             str(number),
@@ -211,13 +212,13 @@ def _show_ladder(name: str, *, as_json: bool) -> None:
             arm.endpoint.name,
             arm.api,
             str(arm.max_output_tokens),
-            *_price_cells(price),
+            _price_cell(price),
         )
     console = _show.out()
     console.print(f"{chosen.name}: {chosen.description}", style="bold")
     console.print(listing)
     console.print()
-    console.print("effort: asked for -> really sent. in, out: dollars per million tokens now.")
+    console.print("effort: asked for -> really sent. $ in / out: per million tokens now.")
 
 
 def _arm_fields(arm: Arm) -> dict[str, Any]:

@@ -70,3 +70,11 @@ Gguf: TypeAlias = Annotated[
     Path | None,
     typer.Option("--gguf", metavar="FILE", help="A chat model to run on this machine."),
 ]
+Recording: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--recording",
+        metavar="FILE",
+        help="Recorded answers. Default: those shipped with effortctl.",
+    ),
+]

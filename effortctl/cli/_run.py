@@ -21,7 +21,7 @@ from effortctl._types import Attempt, Outcome, Price, Task
 from effortctl.catalog import Ladder, Rung, load_ladder, sunset_notes
 from effortctl.cli import _show
 from effortctl.cli._exits import ExitCode, print_json, told, warn
-from effortctl.cli._options import AsJson, Gguf, LedgerFile, UsdPerHour, ledger_path
+from effortctl.cli._options import AsJson, Gguf, LedgerFile, Recording, UsdPerHour, ledger_path
 
 Carry = Literal["feedback", "none"]
 
@@ -44,6 +44,7 @@ class _Wish:
     carry: Carry | None
     usd_per_hour: Decimal | None
     gguf: Path | None
+    recording: Path | None
 
 
 def run(  # noqa: PLR0913 - one parameter per option of the command line
@@ -101,6 +102,7 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
     ] = None,
     ledger: LedgerFile = None,
     gguf: Gguf = None,
+    recording: Recording = None,
     usd_per_hour: UsdPerHour = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Print the answer and nothing else.")
@@ -126,6 +128,7 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
         carry=carry,
         usd_per_hour=usd_per_hour,
         gguf=gguf,
+        recording=recording,
     )
     _refuse_contradictions(wish)
     with told(as_json=as_json), ExitStack() as stack:
@@ -224,15 +227,18 @@ def _carry(wish: _Wish, ladder: Ladder) -> Carry:
 
 
 def _backends(ladder: Ladder, wish: _Wish, stack: ExitStack) -> dict[str, Any]:
-    """The model on this machine, when an arm needs one; other backends the controller makes itself."""
-    names = {arm.endpoint.name for arm in ladder.arms if arm.endpoint.kind == "local"}
-    if not names:
-        return {}
-    from effortctl.backends import LocalBackend  # noqa: PLC0415 - loads the SDK
-    from effortctl.cli._weights import weights  # noqa: PLC0415 - only for local arms
+    """What only we can make: the model on this machine, and recordings other than the shipped one."""
+    made: dict[str, Any] = {}
+    for endpoint in {arm.endpoint.name: arm.endpoint for arm in ladder.arms}.values():
+        if endpoint.kind == "local":
+            from effortctl.backends import LocalBackend, find_weights  # noqa: PLC0415 - loads the SDK
 
-    backend = stack.enter_context(LocalBackend(weights(wish.gguf)))
-    return dict.fromkeys(names, backend)
+            made[endpoint.name] = stack.enter_context(LocalBackend(find_weights(wish.gguf)))
+        elif endpoint.kind == "recorded":
+            from effortctl.backends import RecordedBackend  # noqa: PLC0415 - reads the recording
+
+            made[endpoint.name] = RecordedBackend(wish.recording)
+    return made
 
 
 # --- what is kept ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Literal
 
 from rich import box
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.text import Text
 from effortctl._types import Attempt, Trace
 
 _DIGITS = 3
+_CENTS = 2
 _STYLES = {"pass": "green", "fail": "red", "abstain": "yellow", "unchecked": "", "error": "red"}
 
 
@@ -36,11 +38,13 @@ def stderr_is_terminal() -> bool:
 
 
 def usd(amount: Decimal) -> str:
-    """Dollars with three significant digits, and at least cents: `$0`, `$0.0000123`, `$12.30`."""
+    """Dollars with up to three significant digits, and cents: `$0`, `$0.0000123`, `$12.30`."""
     if not amount:
         return "$0"
-    places = max(2, _DIGITS - 1 - amount.adjusted())
-    return f"${amount:,.{places}f}"
+    places = max(_CENTS, _DIGITS - 1 - amount.adjusted())
+    text = f"{amount:,.{places}f}"
+    spare = len(text) - len(text.rstrip("0"))
+    return "$" + text[: len(text) - min(spare, places - _CENTS)]
 
 
 def tokens(attempt: Attempt) -> str:
@@ -111,7 +115,7 @@ def summary(trace: Trace) -> str:
     """How a task ended, in one sentence."""
     word = {
         "accepted": "Accepted",
-        "exhausted": "Not accepted: every arm was tried",
+        "exhausted": "Not accepted: no arm passed",
         "refused": "Not accepted: the model refused",
     }.get(trace.outcome, f"Not accepted: {trace.outcome.replace('_', ' ')}")
     best = trace.best
@@ -122,9 +126,9 @@ def summary(trace: Trace) -> str:
     generated = sum(
         a.answer.usage.output_tokens for a in trace.attempts if a.answer and a.answer.usage
     )
-    parts = [plural(len(trace.attempts), "attempt"), plural(generated, "output token")]
+    parts = [plural(len(trace.attempts), "attempt"), plural(generated, "token")]
     if trace.compute_s:
-        parts.append(f"{trace.compute_s:.2f} CPU-seconds")
+        parts.append(f"{trace.compute_s:.2f} CPU s")
     return f"{word} ({', '.join([*parts, usd(trace.cost_usd)])})."
 
 
@@ -133,7 +137,11 @@ def summary(trace: Trace) -> str:
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
     """An empty table; the columns named in `right` hold numbers."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
-    for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for number, name in enumerate(columns):
+        justify: Literal["left", "right"] = "right" if name in right else "left"
+        # Only text wraps; half a name or half a number is worse than a wide table.
+        made.add_column(
+            name, justify=justify, overflow="fold", no_wrap=number == 0 or name in right
+        )
     return made

@@ -6,6 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from effortctl._errors import BackendError, ConfigError, SandboxUnavailableError
@@ -49,14 +50,14 @@ class RecordedSuite:
 
 def load_recorded_suite(
     *,
-    backend: RecordedBackend | None = None,
+    source: Path | None = None,
     limit: int | None = None,
     code_tasks: int | None = CODE_TASKS,
 ) -> RecordedSuite:
     """Find the tasks that can be run here.
 
     Args:
-        backend: Gives the answers. None: the recording that comes with effortctl.
+        source: File of the answers. None: the recording that comes with effortctl.
         limit: At most so many tasks, drawn at random with a fixed seed. None: all.
         code_tasks: At most so many of the tasks that run code. None: all.
 
@@ -64,12 +65,20 @@ def load_recorded_suite(
         StoreError: The recording is missing or unreadable.
         ConfigError: There is nothing to run.
     """
-    backend = backend or RecordedBackend()
+    backend = RecordedBackend(source)
     found, left_out = _available()
     arms = load_ladder("local-all").arms
-    cases = [case for case in found if _is_complete(case, arms, backend)]
+    everywhere = set(backend.recorded_tasks(arm.name for arm in arms))
+    cases = [case for case in found if case.task.id in everywhere]
     if len(cases) < len(found):
-        left_out.append(f"{len(found) - len(cases)} tasks: not recorded with every arm yet")
+        left_out.append(f"{len(found) - len(cases)} tasks: not recorded with every arm")
+    unchanged = [case for case in cases if _can_answer(case, arms[0], backend)]
+    if len(unchanged) < len(cases):
+        left_out.append(
+            f"{len(cases) - len(unchanged)} tasks: the installed packages word them differently "
+            "than when they were recorded"
+        )
+    cases = unchanged
     cases = _fewer_code_tasks(cases, code_tasks, left_out)
     if limit is not None and limit < len(cases):
         left_out.append(f"{len(cases) - limit} tasks: --limit {limit}")
@@ -121,11 +130,8 @@ def _available() -> tuple[list[Case], list[str]]:
     return cases, left_out
 
 
-def _is_complete(case: Case, arms: Sequence[Arm], backend: RecordedBackend) -> bool:
-    return all(_has(case, arm, backend) for arm in arms)
-
-
-def _has(case: Case, arm: Arm, backend: RecordedBackend) -> bool:
+def _can_answer(case: Case, arm: Arm, backend: RecordedBackend) -> bool:
+    """Whether the recording fits the task as it is worded now."""
     call = Call(case.task, arm, case.task.messages, 0, arm.max_output_tokens)
     try:
         backend.complete(call)

@@ -80,7 +80,9 @@ def _family(family: str) -> Iterator[Case]:
 
 def _own(family: str) -> Iterator[Case]:
     source = resources.files("effortctl.catalog") / "suite" / f"{family}.jsonl"
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(
+        source.read_text(encoding="utf-8").removesuffix("\n").split("\n"), start=1
+    ):
         try:
             row = json.loads(line)
             task = Task(id=row["id"], input=row["input"], category=row["category"])

@@ -141,19 +141,16 @@ def _takes_task(fn: Callable[..., Any]) -> bool:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = signature.parameters.values()
     required = sum(p.kind in positional and p.default is p.empty for p in parameters)
-    if required == 1:
-        return False
-    arguments: tuple[object, ...] = (None, None) if required else (None,)
     variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-    if required == 0 and variadic:
-        arguments = (None, None)
+    both = required >= 2 or (required == 0 and variadic)
+    arguments = (None, None) if both else (None,)
     try:
         signature.bind(*arguments)
     except TypeError as error:
         raise ConfigError(
             f"a check must take (answer) or (task, answer); {_name_of(fn)}{signature} does not"
         ) from error
-    return len(arguments) == 2
+    return both
 
 
 def to_verdict(value: Any, name: str) -> Verdict:

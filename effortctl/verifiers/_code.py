@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +24,7 @@ from effortctl.verifiers._process import (
     PeerFloodError,
     PeerTimeoutError,
 )
-from effortctl.verifiers._program import LoadError, Program, UnsupportedProgramError, assemble
+from effortctl.verifiers._program import LoadError, Program, UnsupportedProgramError, readings
 from effortctl.verifiers._sandbox import (
     STARTUP_S,
     Backend,
@@ -52,41 +53,31 @@ class CodeTests(BuiltIn):
     def problem(self, answer: Answer) -> str | None:
         """Run the tests; see `code_tests`."""
         try:
-            program = assemble(answer.text, entry_point=self.entry_point, prefix=self.prompt_prefix)
+            sources = readings(answer.text, entry_point=self.entry_point, prefix=self.prompt_prefix)
         except LoadError as error:
             return str(error)
-        sandboxes = choose(self.backend)
-        for sandbox in sandboxes:
-            last = sandbox is sandboxes[-1]
-            try:
-                problem = self._run(program, sandbox)
-            except UnsupportedProgramError as error:
-                if last:
-                    raise cannot_tell(str(error)) from error
-                continue
-            if problem is None or last:
-                return problem
-        raise AssertionError("unreachable: choose() returns at least one sandbox")
+        return self._run(sources, choose(self.backend))
 
-    def _run(self, program: Program, sandbox: Sandbox) -> str | None:
-        limits = Limits(timeout_s=self.timeout_s)
-        with start_tests() as tests:
+    def _run(self, sources: Sequence[str], sandboxes: Sequence[Sandbox]) -> str | None:
+        sandbox, *others = sandboxes
+        try:
+            problem = self._run_in(sandbox, sources)
+        except UnsupportedProgramError as error:
+            if not others:
+                raise cannot_tell(str(error)) from error
+            return self._run(sources, others)
+        # A sandbox that knows only a part of Python is believed when it says yes.
+        return problem if problem is None or not others else self._run(sources, others)
+
+    def _run_in(self, sandbox: Sandbox, sources: Sequence[str]) -> str | None:
+        with (
+            start_tests() as tests,
+            sandbox.open(Limits(timeout_s=self.timeout_s)) as session,
+        ):
             try:
-                with sandbox.open(program, limits) as session:
-                    return _Conversation(self, tests, session).hold()
+                return _Conversation(self, tests, session).hold(sources)
             except LoadError as error:
                 return str(error)
-
-    def start_message(self) -> bytes:
-        """What the trusted side needs to know."""
-        limits = {"RLIMIT_AS": _TESTS_MEMORY_BYTES, "RLIMIT_CPU": int(self.timeout_s) + 2}
-        message = {
-            "tests": self.tests,
-            "entry_point": self.entry_point,
-            "prefix": self.prompt_prefix,
-            "limits": limits,
-        }
-        return json.dumps(message).encode("ascii")
 
 
 class _Conversation:
@@ -98,16 +89,22 @@ class _Conversation:
         self._session = session
         self._shown = ""
 
-    def hold(self) -> str | None:
+    def hold(self, sources: Sequence[str]) -> str | None:
         """Return what is wrong with the program, or None.
 
         Raises:
+            LoadError: The program does not even run.
+            UnsupportedProgramError: The sandbox may not know enough Python for it.
             VerifierError: The tests are broken, whatever the program does.
         """
-        self._start()
+        self._start(sources)
         deadline = time.monotonic() + self._check.timeout_s
+        self._session.load(self._choose(sources, deadline), deadline=deadline)
+        deadline = time.monotonic() + self._check.timeout_s
+        outcome = b"{}"
         while True:
             try:
+                self._tests.send(outcome, deadline=deadline)
                 message = json.loads(self._tests.receive(deadline=deadline))
             except PeerError as error:
                 return self._tests_ended(error)
@@ -116,17 +113,35 @@ class _Conversation:
             self._shown = message["shown"]
             try:
                 outcome = self._session.call(message["call"], deadline=deadline)
-                self._tests.send(outcome, deadline=deadline)
             except PeerError as error:
                 return self._program_ended(error)
 
-    def _start(self) -> None:
+    def _start(self, sources: Sequence[str]) -> None:
+        message = {
+            "tests": self._check.tests,
+            "entry_point": self._check.entry_point,
+            "prefix": self._check.prompt_prefix,
+            "readings": sources,
+            "limits": {
+                "RLIMIT_AS": _TESTS_MEMORY_BYTES,
+                "RLIMIT_CPU": int(2 * self._check.timeout_s) + 2,
+            },
+        }
         deadline = time.monotonic() + STARTUP_S
         try:
             self._tests.receive(deadline=deadline)
-            self._tests.send(self._check.start_message(), deadline=deadline)
+            self._tests.send(json.dumps(message).encode("ascii"), deadline=deadline)
         except PeerError as error:
             raise self._broken(f"their process did not start: {error}") from error
+
+    def _choose(self, sources: Sequence[str], deadline: float) -> Program:
+        try:
+            choice = json.loads(self._tests.receive(deadline=deadline))
+        except PeerError as error:
+            raise LoadError("The program could not be read: it is too large or nested.") from error
+        if "invalid" in choice:
+            raise LoadError(choice["invalid"])
+        return Program(sources[choice["program"]], self._check.entry_point, choice["lazy"])
 
     def _judge(self, report: dict[str, Any]) -> str | None:
         if report["status"] == "broken":
@@ -182,7 +197,7 @@ def code_tests(
     Args:
         tests: Source of the tests.
         entry_point: Name of the function under test.
-        timeout_s: Seconds for the whole run of the tests, start-up excluded.
+        timeout_s: Seconds the tests may take; loading the program may take as long again.
         backend: `auto` tries Monty, an interpreter without I/O that knows a part of Python, and
             confirms every "no" in bubblewrap, a namespace jail around CPython. Either can be asked
             for by name. `unsafe-subprocess` has no sandbox at all and is never chosen for you.

@@ -26,7 +26,8 @@ def run_program() -> None:
     module = types.ModuleType("solution")
     sys.modules["solution"] = module
     try:
-        exec(compile(start["program"], "<answer>", "exec"), module.__dict__)  # noqa: S102 - our purpose
+        program = compile(start["program"], "<answer>", "exec", dont_inherit=True)
+        exec(program, module.__dict__)  # noqa: S102 - our purpose
         function = module.__dict__[start["entry_point"]]
     except BaseException as error:  # noqa: BLE001 - whatever the program does is its result
         line.send(_raised(error))
@@ -45,13 +46,8 @@ def _outcome(function: Callable[..., Any], call: dict[str, Any]) -> dict[str, An
     try:
         return {"value": encode_any(result)}
     except BaseException as error:  # noqa: BLE001 - the value's own methods may have run
-        return {"unsupported": _describe(result, error)}
-
-
-def _describe(result: object, error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "data nested too deeply"
-    return str(error)[:SHOWN] if type(error) is ValueError else type(result).__name__[:SHOWN]
+        said = str(error) if type(error) is ValueError else type(result).__name__
+        return {"unsupported": said[:SHOWN]}
 
 
 def _raised(error: BaseException) -> dict[str, Any]:

@@ -6,8 +6,10 @@ comparison in a test ever runs code of the program. Runs in a plain process, fro
 
 from __future__ import annotations
 
+import ast
 import sys
 import types
+import warnings
 
 from effortctl.verifiers._wire import (
     SHOWN,
@@ -24,6 +26,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing typing would cost start-up time for every answer
     from collections.abc import Callable
     from typing import Any
+
+
+_LAZY = {"map", "filter", "zip", "reversed", "enumerate"}
 
 
 class ProgramError(Exception):
@@ -60,13 +65,14 @@ class Tests:
         sys.modules["tests"] = module
         names = module.__dict__
         try:
-            prefix = compile(self._start["prefix"], "<prompt>", "exec")
+            prefix = compile(self._start["prefix"], "<prompt>", "exec", dont_inherit=True)
         except SyntaxError:
             prefix = compile("", "<prompt>", "exec")
         exec(prefix, names)  # noqa: S102 - the caller's own prompt
         candidate = self._stand_in()
         names["candidate"] = names[self._start["entry_point"]] = candidate
-        exec(compile(self._start["tests"], "<tests>", "exec"), names)  # noqa: S102 - the caller's own
+        tests = compile(self._start["tests"], "<tests>", "exec", dont_inherit=True)
+        exec(tests, names)  # noqa: S102 - the caller's own
         for name, member in list(names.items()):
             if name == "check" and isinstance(member, types.FunctionType):
                 member(candidate)
@@ -84,7 +90,7 @@ class Tests:
         try:
             message = {"args": encode_any(list(args)), "kwargs": encode_any(kwargs)}
         except ValueError as error:
-            self._untestable = f"they pass an argument that is not plain data ({error})"
+            self._untestable = f"they pass an argument that cannot be copied: {error}"
             raise
         self.calls += 1
         self._shown = self._show_call(args, kwargs)
@@ -108,8 +114,8 @@ class Tests:
             return value
         if "unsupported" in reply:
             self._broken = (
-                f"{self._shown} returned {clipped(reply['unsupported'])}, which is not plain data "
-                "(numbers, strings, lists, tuples, dicts, sets)."
+                f"{self._shown} returned something else than numbers, strings, lists, tuples, dicts and "
+                f"sets: {clipped(reply['unsupported'])}."
             )
             raise MalformedError("unsupported")
         self._error = rebuild_error(reply)
@@ -157,12 +163,54 @@ def rebuild_error(reply: dict[str, Any]) -> Exception:
     return ProgramError(describe_error(reply))
 
 
+def choose_reading(readings: list[str]) -> dict[str, Any]:
+    """The first source that compiles, as its index; or why the first one does not."""
+    failure = None
+    for index, source in enumerate(readings):
+        try:
+            compile(source, "<answer>", "exec", dont_inherit=True)
+            return {"program": index, "lazy": lets_lazy_out(source)}
+        except SyntaxError as error:
+            where = f" (line {error.lineno} of the program)" if error.lineno else ""
+            failure = failure or f"{error.msg}{where}"
+        except (ValueError, RecursionError, MemoryError):
+            failure = failure or "it holds null bytes or is nested too deeply"
+    return {"invalid": f"The program is not valid Python: {failure}."}
+
+
+def lets_lazy_out(source: str) -> bool:
+    """True when a generator expression, `map` and the like may leave the expression it is made in.
+
+    A sandbox that makes a list of such things must not judge a program that returns them.
+    """
+    tree = ast.parse(source)
+    used_up: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            used_up.update(map(id, node.args))
+        elif isinstance(node, (ast.For, ast.comprehension)):
+            used_up.add(id(node.iter))
+        elif isinstance(node, ast.Starred):
+            used_up.add(id(node.value))
+    return any(_is_lazy(node) and id(node) not in used_up for node in ast.walk(tree))
+
+
+def _is_lazy(node: ast.AST) -> bool:
+    return isinstance(node, ast.GeneratorExp) or (
+        isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _LAZY
+    )
+
+
 def run_tests() -> None:
-    """Execute the tests and send one report."""
+    """Choose a reading of the answer, wait until it is loaded, run the tests, send one report."""
     line = Line()
     line.send({"ready": True})
     start = line.receive()
     limit(start["limits"])
+    # What a model wrote is compiled here, but never executed: warnings about it help nobody.
+    warnings.simplefilter("ignore")
+    line.send(choose_reading(start["readings"]))
+    line.receive()
     line.send({"done": Tests(line, start).report()})
 
 

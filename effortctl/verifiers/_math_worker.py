@@ -48,9 +48,9 @@ def _reply(stream: BinaryIO, result: str) -> None:
 
 
 def _compare(library: Any, expected: str, given: str) -> str:
-    wanted = library.parse(expected, parsing_timeout=_SECONDS) or library.parse(
-        f"${expected}$", parsing_timeout=_SECONDS
-    )
+    # Without dollar signs the library would take just a number out of `x^2 + 2x + 1`.
+    marked = expected if "$" in expected or "\\boxed" in expected else f"${expected}$"
+    wanted = library.parse(marked, parsing_timeout=_SECONDS)
     if not wanted:
         return "bad_expected"
     found = library.parse(given, parsing_timeout=_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from dataclasses import dataclass
 
@@ -24,10 +23,17 @@ class LoadError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """Untrusted source that compiles, and the name of the function to call."""
+    """Untrusted source that compiles.
+
+    Attributes:
+        source: The whole program.
+        entry_point: Name of the function to call.
+        lazy: True when a lazy iterator may leave the expression that made it.
+    """
 
     source: str
     entry_point: str
+    lazy: bool = False
 
 
 def find_code(text: str, entry_point: str) -> str:
@@ -50,45 +56,30 @@ def _mentions(source: str, name: str) -> bool:
     return re.search(pattern, source, re.MULTILINE) is not None
 
 
-def assemble(text: str, *, entry_point: str, prefix: str) -> Program:
-    """Make a whole program of an answer.
+def readings(text: str, *, entry_point: str, prefix: str) -> tuple[str, ...]:
+    """Whole programs that an answer may stand for, likeliest first; the first that compiles counts.
 
     An answer that defines the entry point gets what stands before the entry point in `prefix`
     (imports, helper functions). Any other answer is a completion and goes behind all of `prefix`.
+    Nothing is parsed here: reading what a model wrote is left to a process of its own.
 
     Raises:
-        LoadError: There is no code, or nothing made of it compiles.
+        LoadError: There is no code, or too much.
     """
     code = find_code(text, entry_point)
     if not code.strip():
         raise LoadError("The answer contains no program.")
     if len(code) > _LONGEST:
         raise LoadError(f"The program is longer than {_LONGEST} characters.")
-    failure: SyntaxError | None = None
-    for source in _readings(code, entry_point, prefix):
-        try:
-            _parse(source)
-        except SyntaxError as error:
-            failure = failure or error
-        else:
-            return Program(source, entry_point)
-    where = f" (line {failure.lineno} of the program)" if failure and failure.lineno else ""
-    raise LoadError(f"The program is not valid Python: {failure.msg if failure else ''}{where}.")
-
-
-def _readings(code: str, entry_point: str, prefix: str) -> list[str]:
     if _mentions(code, entry_point):
         header = _header(prefix, entry_point)
-        return [header + code, code] if header else [code]
+        return (header + code, code) if header else (code,)
     if not prefix:
-        return [code]
+        return (code,)
     # Chat models and trimming often lose the indentation of the first line of a body.
     body = code.strip("\n")
-    return [
-        prefix + code,
-        f"{prefix.rstrip()}\n    {body.lstrip()}\n",
-        f"{prefix.rstrip()}\n{body}\n",
-    ]
+    head = prefix.rstrip()
+    return (prefix + code, f"{head}\n    {body.lstrip()}\n", f"{head}\n{body}\n")
 
 
 def _header(prefix: str, entry_point: str) -> str:
@@ -96,12 +87,3 @@ def _header(prefix: str, entry_point: str) -> str:
         rf"^(?:@.*\n)*(?:async\s+)?def\s+{re.escape(entry_point)}\b", prefix, re.MULTILINE
     )
     return prefix[: match.start()] if match else ""
-
-
-def _parse(source: str) -> None:
-    try:
-        ast.parse(source)
-    except (ValueError, RecursionError, MemoryError) as error:
-        if isinstance(error, SyntaxError):
-            raise
-        raise SyntaxError("it has null bytes or is nested too deeply") from error

@@ -62,18 +62,29 @@ class Limits:
 
 
 class Session(Protocol):
-    """A loaded program."""
+    """A running sandbox."""
+
+    def load(self, program: Program, *, deadline: float) -> None:
+        """Execute a program, so that its function can be called.
+
+        Raises:
+            LoadError: The program raised something, ended, or hung.
+            UnsupportedProgramError: This sandbox may not know enough Python for it.
+            SandboxUnavailableError: The sandbox did not start.
+        """
+        ...
 
     def call(self, message: dict[str, Any], *, deadline: float) -> bytes:
         """Call the function with encoded arguments; return its encoded outcome.
 
         Raises:
             PeerError: The program ended, hangs, or answers too much.
+            UnsupportedProgramError: As `load`.
         """
         ...
 
 
-Opener = Callable[[Program, Limits], AbstractContextManager[Session]]
+Opener = Callable[[Limits], AbstractContextManager[Session]]
 
 
 # --- CPython in a process --------------------------------------------------------------------------
@@ -100,19 +111,21 @@ def guest_source(guest: Literal["_guest_program", "_guest_tests"]) -> str:
 
 
 class _ProcessSession:
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, limits: Limits) -> None:
         self._peer = peer
+        self._limits = limits
 
-    def load(self, program: Program, limits: Limits) -> None:
+    def load(self, program: Program, *, deadline: float) -> None:
+        started = time.monotonic()
         try:
-            self._peer.receive(deadline=time.monotonic() + STARTUP_S)
+            self._peer.receive(deadline=started + STARTUP_S)
         except PeerError as error:
             raise SandboxUnavailableError(f"the sandbox did not start: {error}") from error
-        deadline = time.monotonic() + limits.timeout_s
+        deadline += time.monotonic() - started
         start = {
             "program": program.source,
             "entry_point": program.entry_point,
-            "limits": limits.as_rlimits(),
+            "limits": self._limits.as_rlimits(),
         }
         try:
             self._peer.send(json.dumps(start).encode("ascii"), deadline=deadline)
@@ -143,36 +156,32 @@ def _check_loaded(payload: bytes, program: Program) -> None:
 
 
 @contextmanager
-def _open_bubblewrap(program: Program, limits: Limits) -> Iterator[Session]:
+def _open_bubblewrap(limits: Limits) -> Iterator[Session]:
     jail = find_jail()
     if jail is None:
         raise SandboxUnavailableError(f"bubblewrap does not work here; {_INSTALL}")
     with jail.start(guest_source("_guest_program")) as peer:
-        session = _ProcessSession(peer)
-        session.load(program, limits)
-        yield session
+        yield _ProcessSession(peer, limits)
 
 
 @contextmanager
-def _open_unsafe(program: Program, limits: Limits) -> Iterator[Session]:
+def _open_unsafe(limits: Limits) -> Iterator[Session]:
     argv = [sys.executable, "-I", "-S", "-X", "utf8", "-c", guest_source("_guest_program")]
     with (
         tempfile.TemporaryDirectory(prefix="effortctl-") as folder,
         Peer(argv, env={}, cwd=folder) as peer,
     ):
-        session = _ProcessSession(peer)
-        session.load(program, limits)
-        yield session
+        yield _ProcessSession(peer, limits)
 
 
 # --- Monty -----------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _open_monty(program: Program, limits: Limits) -> Iterator[Session]:
+def _open_monty(limits: Limits) -> Iterator[Session]:
     from effortctl.verifiers import _monty  # noqa: PLC0415 - needs the extra `sandbox`
 
-    with _monty.open_session(program.source, program.entry_point, limits.timeout_s) as session:
+    with _monty.open_session(limits.timeout_s) as session:
         yield session
 
 
@@ -194,7 +203,7 @@ class Sandbox:
 
     Attributes:
         name: Its backend name.
-        open: Starts it on a program.
+        open: Starts it.
         complete: True when it runs all of Python, so that its "no" is final.
     """
 

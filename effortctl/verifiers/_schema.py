@@ -32,7 +32,7 @@ def _json_text(text: str) -> str:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _NotJsonError(f"{name} is not a JSON value")
+    raise _NotJsonError(f"The answer is not valid JSON: {name} is not a JSON value.")
 
 
 def _parse(text: str) -> Any:
@@ -41,6 +41,8 @@ def _parse(text: str) -> Any:
         raise _NotJsonError("The answer is empty. Answer with JSON only.")
     try:
         return json.loads(body, parse_constant=_refuse_constant)
+    except _NotJsonError:
+        raise
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
         raise _NotJsonError(f"The answer is not valid JSON: {error.msg} ({place}).") from error

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from effortctl._errors import ConfigError
 from effortctl.protocols import AnyVerifier, VerifierLike
@@ -48,8 +48,7 @@ def as_verifier(
         members = [verifier for item in value if (verifier := as_verifier(item)) is not None]
         return all_of(*members) if members else None
     if isinstance(getattr(value, "name", None), str) and callable(value):
-        named: Any = value
-        return named
+        return cast("AnyVerifier", value)
     if callable(value):
         return check(value)
     raise ConfigError(f"verify= takes a function, a verifier, a spec or a list, got {value!r}")

@@ -61,7 +61,7 @@ def effortctl_encode(value: Any, depth: int = 0) -> Any:  # noqa: C901, PLR0911 
         return ["c", effortctl_encode(value.real), effortctl_encode(value.imag)]
     if kind is range:
         return ["r", value.start, value.stop, value.step]
-    raise ValueError(kind.__name__)
+    raise ValueError(kind.__name__ + " is not plain data")
 
 
 # </encode>

@@ -88,7 +88,9 @@ def sums(rng: random.Random) -> Iterator[Row]:
     items += [story(rng) for story in STORIES for _ in range(8)]
     for number, (text, total) in enumerate(items):
         prompt = text if "Answer" in text else f"{text} Answer with a number."
-        yield _row("sums", number, "math", prompt, {"kind": "number", "expected": str(total)})
+        yield _row(
+            f"sums/{number:03}", "math", prompt, spec={"kind": "number", "expected": str(total)}
+        )
 
 
 # --- extraction ------------------------------------------------------------------------------------
@@ -235,7 +237,7 @@ def extraction(rng: random.Random) -> Iterator[Row]:
             spec: Row = {"kind": "equals", "expected": wanted}
             if isinstance(wanted, dict):
                 spec = {"kind": "json_fields", "expected": wanted}
-            yield _row("extraction", number, "extraction", prompt, spec)
+            yield _row(f"extraction/{number:03}", "extraction", prompt, spec=spec)
             number += 1
 
 
@@ -332,7 +334,7 @@ def classification(rng: random.Random) -> Iterator[Row]:
     rng.shuffle(items)
     for number, (prompt, label, options) in enumerate(items):
         spec = {"kind": "choice", "expected": label, "options": options}
-        yield _row("classification", number, "classification", prompt, spec)
+        yield _row(f"classification/{number:03}", "classification", prompt, spec=spec)
 
 
 # --- capitals --------------------------------------------------------------------------------------
@@ -362,11 +364,11 @@ def capitals(_rng: random.Random) -> Iterator[Row]:
     for number, (country, cities) in enumerate(CAPITALS):
         prompt = f"What is the capital of {country}? Reply with the name of the city only."
         spec = {"kind": "any_equals", "expected": cities.split("|")}
-        yield _row("capitals", number, "facts", prompt, spec)
+        yield _row(f"capitals/{number:03}", "facts", prompt, spec=spec)
 
 
-def _row(family: str, number: int, category: str, prompt: str, spec: Row) -> Row:
-    return {"id": f"{family}/{number:03}", "category": category, "input": prompt, "verify": spec}
+def _row(name: str, category: str, prompt: str, *, spec: Row) -> Row:
+    return {"id": name, "category": category, "input": prompt, "verify": spec}
 
 
 def main() -> None:

@@ -86,9 +86,7 @@ def good_body(api: Api) -> dict[str, Any]:
 Handler = Callable[[httpx2.Request], httpx2.Response]
 
 
-def replying(
-    body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Handler:
+def replying(body: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Handler:
     """A server that always sends this: bytes as they are, anything else as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return lambda request: httpx2.Response(status, content=content, headers=headers or {})

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Self
 
 import pytest
 from openai_wire import MODES, Mode, chat_body, endpoint, make_call
@@ -21,7 +22,9 @@ from effortctl.backends import AsyncOpenAIBackend, OpenAIBackend
 from effortctl.backends._deadline import run_within
 
 BODY = json.dumps(chat_body()).encode()
-HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(
+    BODY
+)
 TIMEOUT_S = 0.3
 SLACK_S = 1.5  # the machine may be busy; a deadline that does not hold shows up as minutes
 
@@ -40,7 +43,9 @@ def hang(conn: socket.socket, stop: threading.Event) -> None:
 
 
 def drip_headers(conn: socket.socket, stop: threading.Event) -> None:
-    _drip(HEAD.replace(b"content-type", b"x-filler: " + b"y" * 3000 + b"\r\ncontent-type"), conn, stop)
+    _drip(
+        HEAD.replace(b"content-type", b"x-filler: " + b"y" * 3000 + b"\r\ncontent-type"), conn, stop
+    )
 
 
 def drip_body(conn: socket.socket, stop: threading.Event) -> None:
@@ -79,7 +84,7 @@ class RawServer:
         self._threads: list[threading.Thread] = []
         self.base_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
 
-    def __enter__(self) -> RawServer:
+    def __enter__(self) -> Self:
         self._start(self._accept)
         return self
 
@@ -262,5 +267,3 @@ def test_a_malformed_reply_in_the_worker_thread_is_typed(monkeypatch: pytest.Mon
     with serving(answer_well) as base_url, pytest.raises(BackendError) as caught:
         send(base_url, mode="sync", timeout_s=30)
     assert caught.value.kind == "malformed_reply"
-
-

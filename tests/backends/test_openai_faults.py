@@ -66,7 +66,7 @@ STATUSES: list[tuple[int, Any, str, bool, bool]] = [
 @pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize(("status", "body", "kind", "transient", "billed"), STATUSES)
 def test_a_status_becomes_one_error_after_one_request(
-    status: int, body: Any, kind: str, transient: bool, billed: bool, api: Api, mode: Mode
+    *, status: int, body: Any, kind: str, transient: bool, billed: bool, api: Api, mode: Mode
 ) -> None:
     fault = fault_of(body, status, mode=mode, api=api)
     assert fault.kind == kind
@@ -86,7 +86,11 @@ def test_a_proxy_that_says_not_to_retry_is_obeyed() -> None:
         (400, error(code="context_length_exceeded"), "context_exceeded"),
         (400, error(code=400, type="exceed_context_size_error"), "context_exceeded"),
         (400, error("This model's maximum context length is 8192 tokens."), "context_exceeded"),
-        (400, error("the request exceeds the available context size. try again"), "context_exceeded"),
+        (
+            400,
+            error("the request exceeds the available context size. try again"),
+            "context_exceeded",
+        ),
         (400, error(code="content_filter"), "filtered"),
         (400, error(code="invalid_prompt"), "refused"),
         (403, error(code="bio_policy"), "refused"),
@@ -119,11 +123,18 @@ EFFORT_WORDINGS: list[tuple[str, int, Any, tuple[str, ...]]] = [
         error("Unsupported value. Supported values are: 'medium'.", param="reasoning_effort"),
         ("medium",),
     ),
-    ("parameter unknown", 400, error("Unrecognized request argument supplied: reasoning_effort"), ()),
+    (
+        "parameter unknown",
+        400,
+        error("Unrecognized request argument supplied: reasoning_effort"),
+        (),
+    ),
     (
         "Kimi",
         400,
-        {"detail": "Validation error for `reasoning_effort`: expected one of `'low' | 'medium' | 'high'`, received `'minimal'`."},
+        {
+            "detail": "Validation error for `reasoning_effort`: expected one of `'low' | 'medium' | 'high'`, received `'minimal'`."
+        },
         ("low", "medium", "high"),
     ),
     (
@@ -140,7 +151,14 @@ EFFORT_WORDINGS: list[tuple[str, int, Any, tuple[str, ...]]] = [
     (
         "FastAPI",
         422,
-        {"detail": [{"loc": ["body", "reasoning_effort"], "msg": "Input should be 'low', 'high' or 'max'"}]},
+        {
+            "detail": [
+                {
+                    "loc": ["body", "reasoning_effort"],
+                    "msg": "Input should be 'low', 'high' or 'max'",
+                }
+            ]
+        },
         ("low", "high", "max"),
     ),
     (
@@ -149,17 +167,26 @@ EFFORT_WORDINGS: list[tuple[str, int, Any, tuple[str, ...]]] = [
         error('Invalid option: expected one of "low"|"medium"|"high"', param="reasoning_effort"),
         ("low", "medium", "high"),
     ),
-    ("levels", 400, error('level "minimal" not supported, valid levels: low, medium, high'), ("low", "medium", "high")),
+    (
+        "levels",
+        400,
+        error('level "minimal" not supported, valid levels: low, medium, high'),
+        ("low", "medium", "high"),
+    ),
     (
         "default in brackets",
         400,
-        error("Unexpected reasoning effort minimal. Supported types are xhigh (default), medium, and low."),
+        error(
+            "Unexpected reasoning effort minimal. Supported types are xhigh (default), medium, and low."
+        ),
         ("low", "medium", "xhigh"),
     ),
     (
         "Ollama",
         400,
-        error('invalid reasoning value: \'minimal\' (must be "high", "medium", "low", "max", or "none")'),
+        error(
+            'invalid reasoning value: \'minimal\' (must be "high", "medium", "low", "max", or "none")'
+        ),
         ("none", "low", "medium", "high", "max"),
     ),
     (
@@ -168,8 +195,18 @@ EFFORT_WORDINGS: list[tuple[str, int, Any, tuple[str, ...]]] = [
         b"Failed to parse: reasoning_effort: unknown variant `minimal`, expected one of `low`, `high`",
         ("low", "high"),
     ),
-    ("a list", 400, error("reasoning_effort must be one of ['low', 'high', 'max']"), ("low", "high", "max")),
-    ("the sent one listed too", 422, error("reasoning_effort: allowed values are minimal, low"), ("low",)),
+    (
+        "a list",
+        400,
+        error("reasoning_effort must be one of ['low', 'high', 'max']"),
+        ("low", "high", "max"),
+    ),
+    (
+        "the sent one listed too",
+        422,
+        error("reasoning_effort: allowed values are minimal, low"),
+        ("low",),
+    ),
 ]
 
 
@@ -190,7 +227,10 @@ def test_a_rejected_effort_names_the_efforts_that_would_do(
 
 @pytest.mark.parametrize("arm", [{"effort": "default"}, {"effort_style": "fixed"}])
 def test_an_effort_that_was_not_sent_cannot_be_rejected(arm: dict[str, Any]) -> None:
-    assert fault_of(error("reasoning effort must be one of low, high"), 400, arm=arm).kind == "bad_request"
+    assert (
+        fault_of(error("reasoning effort must be one of low, high"), 400, arm=arm).kind
+        == "bad_request"
+    )
 
 
 def test_tools_that_need_another_api_are_no_matter_of_effort() -> None:
@@ -198,7 +238,9 @@ def test_tools_that_need_another_api_are_no_matter_of_effort() -> None:
     assert fault_of(error(message, param="reasoning_effort"), 400).kind == "bad_request"
 
 
-@pytest.mark.parametrize("text", ["", "effort", "the highest low prices", "supported values are: 'gpu', 'cpu'"])
+@pytest.mark.parametrize(
+    "text", ["", "effort", "the highest low prices", "supported values are: 'gpu', 'cpu'"]
+)
 def test_no_efforts_are_read_out_of_other_lists(text: str) -> None:
     assert listed_efforts(text) == ()
 
@@ -311,7 +353,7 @@ def test_no_run_of_the_prompt_survives(prompt: str, before: str, after: str) -> 
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
 )
 def test_a_broken_connection_becomes_one_error(
-    raised: Exception, kind: str, transient: bool, billed: bool, mode: Mode
+    *, raised: Exception, kind: str, transient: bool, billed: bool, mode: Mode
 ) -> None:
     def handler(request: httpx2.Request) -> httpx2.Response:
         raise raised

@@ -54,16 +54,42 @@ ENDINGS: list[tuple[str, Api, Any, str, Finish]] = [
         "",
         "truncated",
     ),
-    ("chat reason unsaid", "chat", chat_body(choice={"finish_reason": None}), "Cardiff", "complete"),
-    ("chat reason of its own", "chat", chat_body(choice={"finish_reason": "eos"}), "Cardiff", "complete"),
-    ("chat reasoning is not the answer", "chat", chat_body(message={"reasoning": "hm"}), "Cardiff", "complete"),
-    ("chat filter", "chat", chat_body(choice={"finish_reason": "content_filter"}), "Cardiff", "filtered"),
+    (
+        "chat reason unsaid",
+        "chat",
+        chat_body(choice={"finish_reason": None}),
+        "Cardiff",
+        "complete",
+    ),
+    (
+        "chat reason of its own",
+        "chat",
+        chat_body(choice={"finish_reason": "eos"}),
+        "Cardiff",
+        "complete",
+    ),
+    (
+        "chat reasoning is not the answer",
+        "chat",
+        chat_body(message={"reasoning": "hm"}),
+        "Cardiff",
+        "complete",
+    ),
+    (
+        "chat filter",
+        "chat",
+        chat_body(choice={"finish_reason": "content_filter"}),
+        "Cardiff",
+        "filtered",
+    ),
     ("chat refusal", "chat", chat_body(None, message={"refusal": "No."}), "No.", "refused"),
     ("chat refusal part", "chat", chat_body([part("refusal", refusal="No.")]), "No.", "refused"),
     (
         "chat parts",
         "chat",
-        chat_body([part("thinking", thinking="hm"), part("text", text="Car"), part("text", text="diff")]),
+        chat_body(
+            [part("thinking", thinking="hm"), part("text", text="Car"), part("text", text="diff")]
+        ),
         "Cardiff",
         "complete",
     ),
@@ -110,6 +136,16 @@ ENDINGS: list[tuple[str, Api, Any, str, Finish]] = [
         "refused",
     ),
     (
+        "responses refusal at the cap",
+        "responses",
+        responses_body(
+            output=[message(part("refusal", refusal="No."))],
+            usage={"input_tokens": 20, "output_tokens": 100},
+        ),
+        "No.",
+        "refused",
+    ),
+    (
         "responses failed by policy",
         "responses",
         responses_body(status="failed", error={"code": "bio_policy", "message": "x"}, output=[]),
@@ -120,7 +156,10 @@ ENDINGS: list[tuple[str, Api, Any, str, Finish]] = [
         "responses remark before the answer",
         "responses",
         responses_body(
-            output=[message(text("Looking."), phase="commentary"), message(text("Cardiff"), phase="final_answer")]
+            output=[
+                message(text("Looking."), phase="commentary"),
+                message(text("Cardiff"), phase="final_answer"),
+            ]
         ),
         "Cardiff",
         "complete",
@@ -130,10 +169,12 @@ ENDINGS: list[tuple[str, Api, Any, str, Finish]] = [
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("api", "body", "expected", "finish"), [row[1:] for row in ENDINGS], ids=[row[0] for row in ENDINGS]
+    ("api", "body", "expected", "finish"),
+    [row[1:] for row in ENDINGS],
+    ids=[row[0] for row in ENDINGS],
 )
 def test_a_reply_becomes_text_and_an_ending(
-    api: Api, body: Any, expected: str, finish: Finish, mode: Mode
+    *, api: Api, body: Any, expected: str, finish: Finish, mode: Mode
 ) -> None:
     answer = complete(body, make_call(api), mode=mode)
     assert (answer.text, answer.finish) == (expected, finish)
@@ -164,7 +205,11 @@ MALFORMED: list[tuple[str, Api | None, Any]] = [
     ("null output", "responses", responses_body(output=None)),
     ("output of strings", "responses", responses_body(output=["hi"])),
     ("content is not a list", "responses", responses_body(output=[message(content="hi")])),
-    ("text is null-like", "responses", responses_body(output=[message(part("output_text", text=1))])),
+    (
+        "text is null-like",
+        "responses",
+        responses_body(output=[message(part("output_text", text=1))]),
+    ),
     ("still in progress", "responses", responses_body(status="in_progress")),
     ("unknown status", "responses", responses_body(status={"a": 1})),
 ]
@@ -198,7 +243,11 @@ def test_a_reply_that_cannot_be_read_is_a_typed_error_and_may_be_billed(
         {"prompt_tokens": 12, "completion_tokens": True},
         {"prompt_tokens": 12.5, "completion_tokens": 1},
         {"prompt_tokens": float("nan"), "completion_tokens": 1},
-        {"prompt_tokens": 12, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 13}},
+        {
+            "prompt_tokens": 12,
+            "completion_tokens": 1,
+            "prompt_tokens_details": {"cached_tokens": 13},
+        },
         {"prompt_tokens": 12, "completion_tokens": 1, "prompt_tokens_details": 4},
         [1],
         "many",
@@ -238,6 +287,21 @@ def test_an_answer_says_who_gave_it_and_when(api: Api, mode: Mode) -> None:
     assert answer.usage == Usage(input_tokens=20, output_tokens=5)
 
 
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        ("/models/Small Model.gguf", "/models/Small Model.gguf"),
+        ("", None),
+        (None, None),
+        (7, None),
+        ("a\nb", None),
+        ("x" * 300, None),
+    ],
+)
+def test_the_model_is_named_as_the_endpoint_names_it(said: Any, read: str | None) -> None:
+    assert complete(chat_body(model=said), make_call(), mode="sync").model == read
+
+
 def test_without_a_header_the_reply_names_the_request() -> None:
     assert complete(chat_body(), make_call(), mode="sync").request_id == "chatcmpl-1"
 
@@ -249,7 +313,10 @@ def test_without_a_header_the_reply_names_the_request() -> None:
         ("chat", {"error": {"code": 429, "message": "slow down"}}),
         ("chat", chat_body(choice={"finish_reason": "error", "error": {"code": 502}})),
         ("chat", chat_body(choice={"finish_reason": "insufficient_system_resource"})),
-        ("responses", responses_body(status="failed", error={"code": "server_error", "message": "x"})),
+        (
+            "responses",
+            responses_body(status="failed", error={"code": "server_error", "message": "x"}),
+        ),
     ],
 )
 def test_a_passing_fault_inside_a_good_status_is_transient_and_may_be_billed(

@@ -79,7 +79,12 @@ def test_the_default_effort_sends_nothing(api: Api) -> None:
     ],
 )
 def test_further_samples_may_have_a_temperature_of_their_own(
-    api: Api, sample_index: int, first: float | None, further: float | None, expected: float | None
+    *,
+    api: Api,
+    sample_index: int,
+    first: float | None,
+    further: float | None,
+    expected: float | None,
 ) -> None:
     body = sent(api, sample_index=sample_index, temperature=first, resample_temperature=further)
     assert body.get("temperature") == expected

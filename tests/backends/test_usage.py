@@ -40,9 +40,15 @@ RESPONSES = {
         (UsageRules(reasoning_in_output=False), 2000, 1600),
         (UsageRules(cached_in_input=False), 3024, 900),
         (UsageRules(cache_write_in_input=False), 2512, 900),
-        (UsageRules(reasoning_in_output=False, cached_in_input=False, cache_write_in_input=False), 3536, 1600),
+        (
+            UsageRules(
+                reasoning_in_output=False, cached_in_input=False, cache_write_in_input=False
+            ),
+            3536,
+            1600,
+        ),
     ],
-    ids=lambda value: str(value),
+    ids=str,
 )
 def test_both_shapes_give_the_same_totals(
     raw: dict[str, Any], rules: UsageRules, total_in: int, total_out: int
@@ -65,7 +71,10 @@ def test_both_shapes_give_the_same_totals(
         ({"prompt_tokens_details": {"cached_tokens": 7}}, {"cached_tokens": 7}),
         ({"prompt_cache_hit_tokens": 7, "prompt_cache_miss_tokens": 3}, {"cached_tokens": 7}),
         ({"cached_tokens": 7}, {"cached_tokens": 7}),
-        ({"cache_read_input_tokens": 7, "cache_creation_input_tokens": 2}, {"cached_tokens": 7, "cache_write_tokens": 2}),
+        (
+            {"cache_read_input_tokens": 7, "cache_creation_input_tokens": 2},
+            {"cached_tokens": 7, "cache_write_tokens": 2},
+        ),
         ({"completion_tokens_details": {"reasoning_tokens": 0}}, {"reasoning_tokens": 0}),
         ({"cost": 0.1, "queue_time": "soon"}, {}),
     ],
@@ -78,14 +87,20 @@ def test_what_servers_add_or_leave_out_is_understood(
 
 
 def test_a_part_above_its_whole_names_the_rule_to_change() -> None:
-    raw = {"input_tokens": 1, "output_tokens": 10, "output_tokens_details": {"reasoning_tokens": 50}}
+    raw = {
+        "input_tokens": 1,
+        "output_tokens": 10,
+        "output_tokens_details": {"reasoning_tokens": 50},
+    }
     with pytest.raises(UsageError, match="reasoning_in_output = false"):
         normalise_usage(raw, UsageRules())
     apart = normalise_usage(raw, UsageRules(reasoning_in_output=False))
     assert apart.output_tokens == 60
 
 
-@pytest.mark.parametrize("raw", [{}, {"input_tokens": 3}, {"completion_tokens": 3}, {"total_tokens": 3}])
+@pytest.mark.parametrize(
+    "raw", [{}, {"input_tokens": 3}, {"completion_tokens": 3}, {"total_tokens": 3}]
+)
 def test_a_missing_total_is_an_error(raw: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="cannot be priced"):
         normalise_usage(raw, UsageRules())
@@ -101,9 +116,18 @@ def test_the_message_of_an_absurd_count_stays_short() -> None:
 counts = st.integers(min_value=0, max_value=10**6)
 
 
-@given(counts, counts, counts, counts, counts, st.booleans(), st.booleans(), st.booleans())
+@given(
+    plain=counts,
+    cached=counts,
+    written=counts,
+    answer=counts,
+    thought=counts,
+    r=st.booleans(),
+    c=st.booleans(),
+    w=st.booleans(),
+)
 def test_parts_counted_apart_are_added_exactly_once(
-    plain: int, cached: int, written: int, answer: int, thought: int, r: bool, c: bool, w: bool
+    *, plain: int, cached: int, written: int, answer: int, thought: int, r: bool, c: bool, w: bool
 ) -> None:
     """Whatever an endpoint includes, the totals come out the same."""
     raw = {
@@ -120,8 +144,12 @@ def test_parts_counted_apart_are_added_exactly_once(
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "12"]),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["cached_tokens", "reasoning_tokens", "x"]), inner, max_size=2),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["cached_tokens", "reasoning_tokens", "x"]), inner, max_size=2
+        )
+    ),
     max_leaves=4,
 )
 
