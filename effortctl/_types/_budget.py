@@ -49,7 +49,9 @@ class Budget(Value):
         """
         if isinstance(value, Budget):
             return value if scope is None else value.model_copy(update={"scope": scope})
-        match = _BUDGET.match(str(value))
+        number = Decimal(repr(value)) if isinstance(value, float) else value
+        # Python writes small numbers as 1E-7, which nobody would write as a budget.
+        match = _BUDGET.match(f"{number:f}" if isinstance(number, Decimal) else str(number))
         try:
             amount = Decimal(match.group(1)) if match else None
         except InvalidOperation:

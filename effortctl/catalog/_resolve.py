@@ -135,7 +135,8 @@ def resolve(request: ArmRequest | str, *, catalog: Catalog | None = None) -> Arm
         endpoint=endpoint,
         api=card.api if card.api in preset.apis else preset.apis[0],
         max_output_tokens=cap,
-        max_output_tokens_limit=max(limit, cap),
+        # Nobody recorded what a model would have said under a larger cap.
+        max_output_tokens_limit=cap if endpoint.kind == "recorded" else max(limit, cap),
         temperature=request.temperature,
         price=request.price,
         **_sampling(request, card, effective),

@@ -50,7 +50,7 @@ def table_title(table: Table, suite: RecordedSuite, usd_per_hour: Decimal) -> st
 
 def table(result: Table) -> rich.table.Table:
     """Every fixed arm, then the ladder."""
-    numbers = ("quality", "95%\nrange", "CPU s\n/task", "$/1000\ntasks", "tokens\n/task", "wall s\n/task", "esca-\nlated")  # fmt: skip
+    numbers = ("quality", "95%\nrange", "CPU s\n/task", "$/1000\ntasks", "tokens\n/task", "wall s\n/task", "more\narms")  # fmt: skip
     made = _show.table("one arm\nfor every task", *numbers, right=numbers)
     for row in result.fixed:
         made.add_row(row.name, *_cells(row))
@@ -63,12 +63,12 @@ def _cells(row: Row) -> list[str]:
     low, high = row.interval
     return [
         f"{row.quality:.1%}",
-        f"{low * 100:.0f}-{high:.0%}",
+        f"{low * 100:.0f}-{high * 100:.0f}",
         f"{row.compute_s / row.tasks:.2f}",
         _show.usd(row.usd_per_1000),
         f"{row.output_tokens / row.tasks:.0f}",
         f"{row.wall_s / row.tasks:.2f}",
-        f"{row.escalations:,}",
+        str(row.escalations),
     ]
 
 

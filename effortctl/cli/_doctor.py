@@ -220,7 +220,7 @@ def _keyless(ladder: Ladder) -> Iterator[str]:
 
 def _print(findings: list[Finding]) -> None:
     console = _show.out()
-    listing = _show.table("area", "status", "what")
+    listing = _show.table("area", "status", "what", wrap="what")
     last = ""
     for finding in findings:
         area = "" if finding.area == last else finding.area

@@ -96,7 +96,7 @@ def price_per_mtok(arm: Arm) -> tuple[Decimal, Decimal] | str:
 def _price_cell(price: tuple[Decimal, Decimal] | str) -> str:
     if isinstance(price, str):
         return price
-    return " / ".join(_show.usd(part).removeprefix("$") for part in price)
+    return " / ".join(f"{part.normalize():f}" for part in price)
 
 
 def _price_fields(price: tuple[Decimal, Decimal] | str) -> dict[str, Any]:
@@ -120,13 +120,15 @@ def _show_models(endpoint: str | None, *, as_json: bool) -> None:
         listed = [_card_fields(card, price, today) for card, price in rows]
         print_json({"models": listed, "ladders": list(shipped_ladders())})
         return
-    listing = _show.table("model", "efforts", "default", "API", "$ in / out", "shutdown")
+    listing = _show.table(
+        "model", "efforts", "default", "API", "$ in / out", "ends in", wrap="efforts"
+    )
     for card, price in rows:
         listing.add_row(
             card.id,
             effort_ranges(card.efforts) or "none taken",
             card.default_effort or "?",
-            "resp." if card.api == "responses" else "chat",
+            "resp" if card.api == "responses" else "chat",
             _price_cell(price),
             _shutdown(card, today),
         )
@@ -181,7 +183,7 @@ def _shutdown(card: ModelCard, today: date) -> str:
     if card.sunset is None:
         return "ended" if card.status == "ended" else ""
     left = (card.sunset - today).days
-    return "ended" if left <= 0 else f"in {_show.plural(left, 'day')}"
+    return "ended" if left <= 0 else f"{left} d"
 
 
 def _card_fields(

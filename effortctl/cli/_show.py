@@ -135,13 +135,10 @@ def summary(trace: Trace) -> str:
 # --- tables ----------------------------------------------------------------------------------------
 
 
-def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """An empty table; the columns named in `right` hold numbers."""
+def table(*columns: str, right: Sequence[str] = (), wrap: str = "") -> Table:
+    """An empty table; the columns named in `right` hold numbers, and only `wrap` may wrap."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for number, name in enumerate(columns):
+    for name in columns:
         justify: Literal["left", "right"] = "right" if name in right else "left"
-        # Only text wraps; half a name or half a number is worse than a wide table.
-        made.add_column(
-            name, justify=justify, overflow="fold", no_wrap=number == 0 or name in right
-        )
+        made.add_column(name, justify=justify, overflow="fold", no_wrap=name != wrap)
     return made

@@ -153,15 +153,9 @@ def run_demo(
 
 
 def recorded_arms(arms: Sequence[Arm], *, usd_per_hour: Decimal) -> list[Arm]:
-    """The arms with an hourly price, and with caps that cannot be raised.
-
-    Nobody recorded what a model would have said under a larger cap, so a truncated answer stays one.
-    """
+    """The arms with an hourly price."""
     price = Price(usd_per_hour=usd_per_hour)
-    return [
-        arm.model_copy(update={"price": price, "max_output_tokens_limit": arm.max_output_tokens})
-        for arm in arms
-    ]
+    return [arm.model_copy(update={"price": price}) for arm in arms]
 
 
 class CheckedOnce:

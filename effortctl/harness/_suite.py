@@ -23,30 +23,34 @@ OWN_FAMILIES = ("sums", "extraction", "classification", "capitals")
 
 REASONING_GYM_SEED = 20261123
 
-_GYM: Mapping[str, tuple[str, str, Mapping[str, Any]]] = {
+_GYM: Mapping[str, tuple[str, str, int, Mapping[str, Any]]] = {
     "chain_sum_easy": (
         "chain_sum",
         "math",
+        40,
         {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
     ),
     "chain_sum_mid": (
         "chain_sum",
         "math",
+        40,
         {"min_terms": 3, "max_terms": 4, "min_digits": 2, "max_digits": 3},
     ),
     "chain_sum_hard": (
         "chain_sum",
         "math",
+        20,
         {"min_terms": 5, "max_terms": 6, "min_digits": 3, "max_digits": 4},
     ),
-    "gsm_symbolic": ("gsm_symbolic", "math", {"difficulty": 1.0}),
+    "gsm_symbolic": ("gsm_symbolic", "math", 40, {"difficulty": 1.0}),
     "needle_haystack": (
         "needle_haystack",
         "lookup",
+        40,
         {"min_num_statements": 4, "max_num_statements": 8},
     ),
 }
-_GYM_SIZE = 40
+"""Per family: generator, category, number of tasks, and the generator's settings."""
 
 FOREIGN_FAMILIES = ("humaneval", *_GYM)
 """Families whose prompts come from other packages; they need `effortctl[evals]`."""
@@ -95,11 +99,11 @@ def _own(family: str) -> Iterator[Case]:
 
 
 def _reasoning_gym(family: str) -> Iterator[Case]:
-    generator, category, config = _GYM[family]
+    generator, category, size, config = _GYM[family]
     create: Callable[..., Any] = _package("reasoning_gym", family).create_dataset
-    dataset = create(generator, seed=REASONING_GYM_SEED, size=_GYM_SIZE, **config)
+    dataset = create(generator, seed=REASONING_GYM_SEED, size=size, **config)
     kind = "number" if category == "math" else "equals"
-    for index in range(_GYM_SIZE):
+    for index in range(size):
         entry = dataset[index]
         task = Task(
             id=f"reasoning_gym/{family}/{REASONING_GYM_SEED}/{index:02}",
@@ -118,7 +122,7 @@ def _humaneval() -> Iterator[Case]:
         spec = {
             "kind": "code_tests",
             "entry_point": entry_point,
-            "prelude": problem["prompt"].rpartition(f"def {entry_point}(")[0],
+            "prompt": problem["prompt"],
             "tests": f"{problem['test']}\ncheck({entry_point})\n",
         }
         yield Case(task=task, reference=spec, cluster="humaneval")

@@ -66,7 +66,7 @@ def _code_tests(spec: Mapping[str, Any]) -> AnyVerifier:
     return code_tests(
         spec["tests"],
         entry_point=spec["entry_point"],
-        prompt_prefix=spec["prelude"],
+        prompt_prefix=spec["prompt"],
         timeout_s=CODE_TIMEOUT_S,
     )
 

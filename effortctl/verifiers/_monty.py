@@ -127,6 +127,11 @@ class MontySession:
             return self._session.feed_run(code, inputs=inputs, print_callback=_ignore)
         except pydantic_monty.MontyCrashedError as error:
             raise PeerClosedError("it ended by itself") from error
+        except pydantic_monty.MontyRuntimeError as error:
+            inner = error.exception()
+            if isinstance(inner, TimeoutError) and "limit exceeded" in str(inner):
+                raise PeerTimeoutError("it did not finish in time") from error
+            raise
 
 
 def _ignore(_stream: str, _text: str) -> None:
@@ -135,8 +140,6 @@ def _ignore(_stream: str, _text: str) -> None:
 
 def _outcome(error: pydantic_monty.MontyError) -> dict[str, Any]:
     inner = error.exception()
-    if isinstance(inner, TimeoutError) and "limit exceeded" in str(inner):
-        raise PeerTimeoutError("it did not finish in time") from error
     if isinstance(inner, _DOUBTFUL) and not isinstance(inner, RecursionError):
         raise UnsupportedProgramError(f"{type(inner).__name__}: {inner}"[:200]) from error
     if isinstance(inner, ValueError) and str(inner).endswith(" is not plain data"):

@@ -99,7 +99,7 @@ def test_a_fork_bomb_is_stopped_and_leaves_nothing_behind():
 
 def _processes():
     count = subprocess.run(["ps", "-e", "--no-headers"], capture_output=True, check=False)
-    return count.stdout.count(b"python") if count.returncode == 0 else len(os.listdir("/proc"))
+    return count.stdout.count(b"python")
 
 
 @needs_jail

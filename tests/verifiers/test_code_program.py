@@ -1,5 +1,7 @@
 """From an answer to a program."""
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,10 +81,8 @@ def test_what_is_no_program_says_why(text, said):
 @given(st.text())
 def test_any_text_gives_code_or_a_load_error(text):
     assert isinstance(find_code(text, "f"), str)
-    try:
-        assemble(text, PROMPT)
-    except LoadError as error:
-        assert str(error)
+    with contextlib.suppress(LoadError):
+        assert assemble(text, PROMPT)
 
 
 @pytest.mark.parametrize(

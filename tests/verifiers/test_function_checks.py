@@ -86,7 +86,7 @@ def test_a_plain_function_that_returns_a_coroutine_is_told_to_be_async():
         return True
 
     with pytest.raises(VerifierError, match="async def"):
-        check(lambda text: later(text))(TASK, ANSWER)
+        check(lambda text: later(text + ""))(TASK, ANSWER)
 
 
 def test_async_functions_make_async_verifiers():

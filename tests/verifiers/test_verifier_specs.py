@@ -55,7 +55,7 @@ def test_a_function_in_the_users_own_file(tmp_path):
 def test_a_file_that_cannot_be_imported_is_one_clear_sentence(tmp_path):
     path = tmp_path / "broken.py"
     path.write_text("import nothing_of_this_name\n")
-    with pytest.raises(ConfigError, match="cannot be imported.*nothing_of_this_name"):
+    with pytest.raises(ConfigError, match=r"cannot be imported.*nothing_of_this_name"):
         parse_spec(f"python:{path}:f")
 
 
