@@ -31,65 +31,50 @@ _TABLE_ROW = re.compile(r"^\s*\|.*\|\s*$", re.MULTILINE)
 _JSON_KEY = re.compile(r'"[^"\n]{1,60}"\s*:')
 _QUOTED = re.compile(r'"[^"\n]*"|“[^”\n]*”')
 _LATEX = re.compile(r"\\[a-zA-Z]+")
-_SENTENCE_END = re.compile(r"[.!?。！？](?=\s|$)")
+_SENTENCE_END = re.compile(r"[.!?\u3002\uff01\uff1f](?=\s|$)")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 
-_CODE_WORDS = frozenset(
-    "def class return import function void int string const var let public static struct lambda null"
-    " true false none self array list dict print assert stdin stdout sql select where bool".split()
-)
-_CODE_TASK_WORDS = frozenset(
-    "code program function algorithm implement debug bug refactor python java javascript rust regex"
-    " query api script compile complexity runtime test tests".split()
-)
-_MATH_WORDS = frozenset(
-    "sum product integral derivative equation solve matrix vector probability prime divisible modulo"
-    " triangle angle polynomial theorem integer integers ratio percent average area volume".split()
-)
-_PROOF_WORDS = frozenset(
-    "prove proof show explain why derive justify reason analyze evaluate compare".split()
-)
-_WRITING_WORDS = frozenset(
-    "write essay story poem email letter summarize summary translate rewrite paraphrase blog".split()
-)
-_LOOKUP_WORDS = frozenset("what who when where which name list define".split())
-_LIMIT_WORDS = frozenset(
-    "must only exactly least most without never always should ensure constraint constraints limit"
-    " maximum minimum avoid not no".split()
-)
-_LOGIC_WORDS = frozenset("if then else unless otherwise when while until either both nor".split())
-_ALL_WORDS = frozenset("all each every any some none following".split())
-_OPTIMISE_WORDS = frozenset(
-    "maximum minimum minimize maximize optimal shortest longest largest smallest fewest".split()
-)
-_STEP_WORDS = frozenset("first second then next finally after before step steps".split())
-_EXAMPLE_WORDS = frozenset("example examples sample input output explanation note".split())
-_HEDGE_WORDS = frozenset("except incorrect false least unlikely".split())
-_GRAPH_WORDS = frozenset(
-    "graph tree node nodes edge edges vertex vertices path grid subarray substring subsequence"
-    " permutation operation operations queries".split()
+_QUESTION_STARTS = frozenset(
+    {"what", "who", "whom", "whose", "when", "where", "which", "why", "how", "is", "are", "was"}
+    | {"were", "do", "does", "did", "can", "could", "should"}
 )
 
-_WORD_LISTS: dict[str, frozenset[str]] = {
-    "words_code": _CODE_WORDS,
-    "words_code_task": _CODE_TASK_WORDS,
-    "words_math": _MATH_WORDS,
-    "words_proof": _PROOF_WORDS,
-    "words_writing": _WRITING_WORDS,
-    "words_lookup": _LOOKUP_WORDS,
-    "words_limit": _LIMIT_WORDS,
-    "words_logic": _LOGIC_WORDS,
-    "words_all": _ALL_WORDS,
-    "words_optimise": _OPTIMISE_WORDS,
-    "words_step": _STEP_WORDS,
-    "words_example": _EXAMPLE_WORDS,
-    "words_except": _HEDGE_WORDS,
-    "words_structure": _GRAPH_WORDS,
+_WORD_LISTS = {
+    "words_code": "def class return import function void int string const var let public static"
+    " struct lambda null true false none self array list dict print assert stdin stdout sql select"
+    " where bool",
+    "words_code_task": "code program function algorithm implement debug bug refactor python java"
+    " javascript rust regex query api script compile complexity runtime test tests",
+    "words_math": "sum product integral derivative equation solve matrix vector probability prime"
+    " divisible modulo triangle angle polynomial theorem integer integers ratio percent average area"
+    " volume",
+    "words_proof": "prove proof show explain why derive justify reason analyze evaluate compare",
+    "words_writing": "write essay story poem email letter summarize summary translate rewrite"
+    " paraphrase blog",
+    "words_lookup": "what who when where which name list define",
+    "words_limit": "must only exactly least most without never always should ensure constraint"
+    " constraints limit maximum minimum avoid not no",
+    "words_logic": "if then else unless otherwise when while until either both nor",
+    "words_all": "all each every any some none following",
+    "words_optimise": "maximum minimum minimize maximize optimal shortest longest largest smallest"
+    " fewest",
+    "words_step": "first second then next finally after before step steps",
+    "words_example": "example examples sample input output explanation note",
+    "words_except": "except incorrect false least unlikely",
+    "words_structure": "graph tree node nodes edge edges vertex vertices path grid subarray substring"
+    " subsequence permutation operation operations queries",
 }
-_LISTS_OF_WORD: dict[str, tuple[str, ...]] = {
-    word: tuple(name for name, words in _WORD_LISTS.items() if word in words)
-    for word in frozenset().union(*_WORD_LISTS.values())
-}
+
+
+def _invert(lists: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for name, words in lists.items():
+        for word in words.split():
+            found[word] = (*found.get(word, ()), name)
+    return found
+
+
+_LISTS_OF_WORD = _invert(_WORD_LISTS)
 _LISTED = frozenset(_LISTS_OF_WORD)
 
 
@@ -153,11 +138,6 @@ def _vocabulary(seen: str) -> dict[str, float]:
     }
 
 
-_QUESTION_STARTS = frozenset(
-    "what who whom whose when where which why how is are was were do does did can could should".split()
-)
-
-
 def _numbers(seen: str) -> dict[str, float]:
     numbers = _NUMBER.findall(seen)
     digits = sum(map(len, numbers))
@@ -173,7 +153,7 @@ def _numbers(seen: str) -> dict[str, float]:
 
 def _symbols(seen: str) -> dict[str, float]:
     count = seen.count
-    operators = sum(map(count, "+*/=<>^%≤≥×÷"))
+    operators = sum(map(count, "+*/=<>^%\u2264\u2265\xd7\xf7"))
     brackets = count("(") + count("[") + count("{")
     return {
         "log_operators": log1p(operators),
@@ -182,7 +162,7 @@ def _symbols(seen: str) -> dict[str, float]:
         "log_dollars": log1p(count("$")),
         "log_latex": log1p(len(_LATEX.findall(seen)) if "\\" in seen else 0),
         "log_powers": log1p(count("^") + count("**")),
-        "log_comparisons": log1p(sum(map(count, "<>≤≥")) + count("\\le") + count("\\ge")),
+        "log_comparisons": log1p(sum(map(count, "<>\u2264\u2265")) + count("\\le") + count("\\ge")),
         "log_question_marks": log1p(count("?")),
         "ends_with_question": float(seen.rstrip().endswith("?")),
         "log_commas": log1p(count(",")),
@@ -209,7 +189,7 @@ def _layout(seen: str) -> dict[str, float]:
 def _script(seen: str) -> dict[str, float]:
     foreign = "" if seen.isascii() else "".join(_NOT_ASCII.findall(seen))
     total = len(seen) or 1
-    cjk = sum(1 for char in foreign if "\u3040" <= char <= "\u9fff" or "가" <= char <= "힣")
+    cjk = sum(1 for char in foreign if "\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7a3")
     other_letters = sum(1 for char in foreign if char.isalpha()) - cjk
     return {
         "cjk_share": cjk / total,

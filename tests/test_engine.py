@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from decimal import Decimal
 
@@ -69,13 +70,15 @@ class Drive:
             try:
                 action = flow.send(result)
             except StopIteration as stop:
-                assert isinstance(stop.value, Ended)
-                assert next(results, None) is None, "the script was not used up"
-                return stop.value
+                ended = stop.value
+                break
             self.actions.append(action)
             result = next(results)
             if callable(result):
                 result = result(action)
+        assert isinstance(ended, Ended)
+        assert next(results, None) is None, "the script was not used up"
+        return ended
 
     @property
     def calls(self):
@@ -173,7 +176,9 @@ def test_nothing_is_carried_when_the_caller_does_not_want_it():
 
 
 def test_samples_of_one_arm_do_not_see_each_other():
-    run = drive(replied("1"), FAIL, replied("2"), FAIL, replied("3"), PASS, arms=[arm("a", samples=3)])
+    run = drive(
+        replied("1"), FAIL, replied("2"), FAIL, replied("3"), PASS, arms=[arm("a", samples=3)]
+    )
     assert [c.sample_index for c in run.calls] == [0, 1, 2]
     assert all(call.messages == TASK.messages for call in run.calls)
 
@@ -417,7 +422,9 @@ verdicts = st.builds(
     Verdict, status=st.sampled_from(["pass", "fail", "fail", "fail", "abstain"]), cost_usd=usd
 )
 ladders = st.lists(
-    st.tuples(st.integers(1, 400), st.integers(100, 1000), st.integers(1, 4), st.sampled_from("mn")),
+    st.tuples(
+        st.integers(1, 400), st.integers(100, 1000), st.integers(1, 4), st.sampled_from("mn")
+    ),
     max_size=5,
 ).map(
     lambda rows: [
@@ -500,10 +507,14 @@ def test_the_loop_ends_repeats_no_arm_and_books_every_cent(data, arms, rules):
         assert call.timeout_s is None or call.timeout_s > 0
     for name, calls in by_arm.items():
         assert len(calls) <= by_name[name].samples + MAX_CAP_RAISES
-        assert Counter(c.sample_index for c in calls).keys() == set(range(calls[-1].sample_index + 1))
+        assert Counter(c.sample_index for c in calls).keys() == set(
+            range(calls[-1].sample_index + 1)
+        )
         caps = [c.max_output_tokens for c in calls]
         assert caps == sorted(caps)
-        assert caps[-1] <= min(caps[0] * CAP_GROWTH**MAX_CAP_RAISES, by_name[name].max_output_tokens_limit)
+        assert caps[-1] <= min(
+            caps[0] * CAP_GROWTH**MAX_CAP_RAISES, by_name[name].max_output_tokens_limit
+        )
     visits = [c.arm.name for c, before in zip(run.calls, [None, *run.calls], strict=False)
               if before is None or before.arm.name != c.arm.name]  # fmt: skip
     assert len(visits) == len(set(visits)), "an arm was left and tried again"
@@ -519,7 +530,9 @@ def test_what_is_accepted_is_complete_not_empty_and_not_rejected(data, arms, che
     assert last.answer.text.strip()
     assert run.error is None
     if check:
-        assert last.verdict.status == "pass" or (not fail_closed and last.verdict.status == "abstain")
+        assert last.verdict.status == "pass" or (
+            not fail_closed and last.verdict.status == "abstain"
+        )
     assert all(a.verdict is None or not a.verdict.passed for a in run.trace.attempts[:-1])
 
 
@@ -540,7 +553,7 @@ def test_a_truncated_answer_is_never_followed_by_another_arm_while_its_cap_can_g
     run = Chaos(data, arms=arms)
     raises = Counter()
     attempts = run.trace.attempts
-    for now, after in zip(attempts, attempts[1:], strict=False):
+    for now, after in itertools.pairwise(attempts):
         limit = next(a for a in arms if a.name == now.arm).max_output_tokens_limit
         cut = now.answer is not None and now.answer.finish == "truncated"
         if not cut:

@@ -42,7 +42,9 @@ from effortctl._types import (
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
-def attempt(text="x", *, finish="complete", verdict=None, usd="0.01", calls=1, answered=True, **more):
+def attempt(
+    text="x", *, finish="complete", verdict=None, usd="0.01", calls=1, answered=True, **more
+):
     return Attempt(
         arm="a",
         model="m",
@@ -100,7 +102,9 @@ def test_the_text_of_a_message_leaves_out_what_is_not_text():
     assert Message(role="user", content=parts).text == "look:"
 
 
-@pytest.mark.parametrize("fields", [{"inptu": "x"}, {"input": 3}, {"input": "x", "max_output_tokens": 0}])
+@pytest.mark.parametrize(
+    "fields", [{"inptu": "x"}, {"input": 3}, {"input": "x", "max_output_tokens": 0}]
+)
 def test_a_task_refuses_what_it_does_not_know(fields):
     with pytest.raises(ValidationError):
         Task(**fields)
@@ -277,15 +281,27 @@ def test_a_budget_is_read_from_numbers_exactly():
     assert Budget.parse(Decimal("0.00001")).limit_usd == Decimal("0.00001")
 
 
-@pytest.mark.parametrize(
-    "tiny", [Decimal("1e-7"), 1e-7, Decimal("1E+2"), Decimal("0E-9")], ids=str
-)
+@pytest.mark.parametrize("tiny", [Decimal("1e-7"), 1e-7, Decimal("1E+2"), Decimal("0E-9")], ids=str)
 def test_a_number_in_scientific_notation_is_a_number(tiny):
     assert Budget.parse(tiny).limit_usd == Decimal(str(tiny))
 
 
 @pytest.mark.parametrize(
-    "text", ["", "-1", -1, "free", "$5/week", "$", "1,50", "$1 $2", "nan", float("nan"), "inf", float("inf")]
+    "text",
+    [
+        "",
+        "-1",
+        -1,
+        "free",
+        "$5/week",
+        "$",
+        "1,50",
+        "$1 $2",
+        "nan",
+        float("nan"),
+        "inf",
+        float("inf"),
+    ],
 )
 def test_what_is_no_amount_of_dollars_is_refused_with_the_fix(text):
     with pytest.raises(ConfigError, match="dollars"):

@@ -28,7 +28,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature of a t
 @app.callback()
 def effortctl(
     *,
-    version: Annotated[  # noqa: ARG001 - handled by its callback
+    version: Annotated[
         bool,
         typer.Option(
             "--version", callback=_print_version, is_eager=True, help="Print the version and exit."

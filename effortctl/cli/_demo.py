@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
@@ -31,11 +30,15 @@ from effortctl.harness import (
 )
 from effortctl.stores import SqliteLedger, TraceStore
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def demo(  # noqa: PLR0913 - one parameter per option of the command line
     *,
     live: Annotated[
-        bool, typer.Option(help="Then also run a very small model on this machine, if it can be had.")
+        bool,
+        typer.Option(help="Then also run a very small model on this machine, if it can be had."),
     ] = False,
     live_only: Annotated[
         bool, typer.Option("--live-only", help="Only the live part; exit 6 when it cannot run.")
@@ -69,7 +72,6 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command line
     Needs no key and no network. Every answer is what a real local model wrote; the checks run now.
 
     Examples:
-
     - `effortctl demo`
 
     - `effortctl demo --live --usd-per-hour 0.10`
@@ -94,16 +96,16 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command line
         if not as_json:
             screen.close(report, suite, usd_per_hour=usd_per_hour)
         if live:
-            document["live"] = _demo_live.run_apart(gguf, usd_per_hour=usd_per_hour, as_json=as_json)
+            document["live"] = _demo_live.run_apart(
+                gguf, usd_per_hour=usd_per_hour, as_json=as_json
+            )
         if as_json:
             print_json(document)
         elif not quiet:
             screen.say_next(report)
 
 
-def _events(
-    suite: RecordedSuite, report: _Report, *, usd_per_hour: Decimal
-) -> Iterator[Event]:
+def _events(suite: RecordedSuite, report: _Report, *, usd_per_hour: Decimal) -> Iterator[Event]:
     if report.traces.is_dir():
         raise StoreError(f"{report.traces} is a folder; name a file for the traces")
     with SqliteLedger(report.ledger) as ledger:
@@ -183,7 +185,9 @@ class _Screen:
             return
         if self._bar is None:
             columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            self._bar = self._stack.enter_context(Bar(*columns, console=_show.err(), transient=True))
+            self._bar = self._stack.enter_context(
+                Bar(*columns, console=_show.err(), transient=True)
+            )
             self._bar.add_task("the same tasks with every fixed arm", total=progress.total)
         self._bar.update(self._bar.task_ids[0], completed=progress.done)
         if progress.done == progress.total:

@@ -9,18 +9,24 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.text import Text
 
 from effortctl._errors import EffortctlError
-from effortctl._types import Trace
+from effortctl._types import Attempt, Trace
 from effortctl.cli import _show
 from effortctl.cli._exits import ExitCode, print_json
-from effortctl.harness import LiveTask, run_live
+from effortctl.harness import run_live
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _TIMEOUT_S = 480.0
 _INTRODUCTION = (
@@ -65,16 +71,33 @@ def _run(
     if not as_json:
         said = _INTRODUCTION if gguf is None else f"Live on this machine: {gguf.name}."
         console.print(said, style="bold")
-    shown = None if as_json else lambda attempt: _show.print_attempt(console, attempt)
-    title = ""
+    shown = None if as_json else partial(_print_attempt, console)
+    title, traces = "", list[Trace]()
     for event in run_live(backend, usd_per_hour=usd_per_hour, on_attempt=shown):
-        if isinstance(event, LiveTask):
+        if isinstance(event, Trace):
+            traces.append(event)
+            document.append({"title": title, "trace": event.model_dump(mode="json")})
+        else:
             title = event.title
             if not as_json:
-                console.print(title)
-        elif isinstance(event, Trace):
-            trace = event.model_dump(mode="json")
-            document.append({"title": title, "trace": trace})
+                console.print(title, no_wrap=True, overflow="ellipsis")
+    if not as_json:
+        console.print(_closing(traces), style="bold")
+
+
+def _print_attempt(console: Console, attempt: Attempt) -> None:
+    console.print(_show.attempt_line(attempt), soft_wrap=True)
+    if attempt.answer is not None:
+        said = Text(f"    said: {' '.join(attempt.answer.text.split())}", style="dim")
+        said.truncate(console.width, overflow="ellipsis")
+        console.print(said)
+
+
+def _closing(traces: Sequence[Trace]) -> str:
+    accepted = sum(trace.outcome == "accepted" for trace in traces)
+    compute_s = sum(trace.compute_s for trace in traces)
+    cost = sum((trace.cost_usd for trace in traces), Decimal(0))
+    return f"{accepted} of {len(traces)} accepted, {compute_s:.1f} CPU-seconds, {_show.usd(cost)}."
 
 
 def run_apart(gguf: Path | None, *, usd_per_hour: Decimal, as_json: bool) -> dict[str, Any]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
-
-import rich.table
+from typing import TYPE_CHECKING, Any
 
 from effortctl.cli import _show
 from effortctl.harness import RecordedSuite, Row, Table
 
+if TYPE_CHECKING:
+    import rich.table
+
 _SAME = 0.0005
+_UPPER_BOUND = (
+    "The check is exact here, so the ladder accepts whatever one of its arms gets right. A check in "
+    "real use lets some wrong answers through: take the accepted shares as an upper bound."
+)
 
 
 def introduction(suite: RecordedSuite) -> list[str]:
@@ -106,8 +111,7 @@ def findings(result: Table) -> list[str]:
     """What the numbers say, and what they do not."""
     return [
         _against_best(result),
-        "The check is exact here, so the ladder accepts whatever one of its arms gets right. A check in "
-        "real use lets some wrong answers through: take the accepted shares as an upper bound.",
+        _UPPER_BOUND,
         "Checking is not priced, and none of this says anything about hosted models.",
     ]
 

@@ -23,7 +23,15 @@ from effortctl.cli._options import AsJson, LedgerFile, ledger_path
 
 Status = Literal["ok", "note", "warning", "broken"]
 
-_PACKAGES = ("effortctl", "openai", "pydantic", "tenacity", "diskcache", "genai-prices", "scikit-learn")
+_PACKAGES = (
+    "effortctl",
+    "openai",
+    "pydantic",
+    "tenacity",
+    "diskcache",
+    "genai-prices",
+    "scikit-learn",
+)
 _EXTRAS: dict[str, tuple[str, ...]] = {
     "local": ("xllamacpp",),
     "verify": ("math-verify", "jsonschema"),
@@ -53,7 +61,9 @@ def doctor(
     *,
     ladder: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Ladder to look at. Default: the one `run` would use."),
+        typer.Option(
+            metavar="NAME|FILE", help="Ladder to look at. Default: the one `run` would use."
+        ),
     ] = None,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
@@ -61,7 +71,6 @@ def doctor(
     """Look at Python, packages, keys, sandboxes, files and the ladder; fail when one is broken.
 
     Examples:
-
     - `effortctl doctor`
 
     - `effortctl doctor --ladder my-ladder.toml --json`
@@ -78,7 +87,9 @@ def doctor(
 
 
 def _examine(ladder: str | None, ledger: Path) -> Iterator[Finding]:
-    yield Finding("python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    yield Finding(
+        "python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+    )
     yield from _packages()
     yield from _extras()
     yield from _keys()
@@ -195,7 +206,9 @@ def _ladder(named: str | None) -> Iterator[Finding]:
     for check in checks:
         for text in check(ladder):
             # Without a ladder of one's own, that the shipped one needs a key is no problem.
-            yield Finding("ladder", "warning" if named or own or check is _shut_down else "note", text)
+            yield Finding(
+                "ladder", "warning" if named or own or check is _shut_down else "note", text
+            )
 
 
 def _shut_down(ladder: Ladder) -> Iterator[str]:

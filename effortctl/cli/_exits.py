@@ -63,6 +63,10 @@ def told(*, as_json: bool) -> Iterator[None]:
             if as_json:
                 print_json(_as_json(error))
             typer.echo(f"Error: {error}", err=True)
+            best = error.trace.best if error.trace is not None else None
+            if not as_json and best is not None and best.answer is not None and best.answer.text:
+                typer.echo("The best answer so far, not accepted:", err=True)
+                typer.echo(best.answer.text)
             raise typer.Exit(code_of(error)) from error
         except KeyboardInterrupt as error:
             typer.echo("Interrupted.", err=True)

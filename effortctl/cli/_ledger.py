@@ -17,7 +17,9 @@ from effortctl.cli._exits import print_json, told
 from effortctl.cli._options import AsJson, LedgerFile, ledger_path, read_since
 from effortctl.stores import LedgerTotal, SqliteLedger
 
-app = typer.Typer(no_args_is_help=True, rich_markup_mode="markdown", help="What was spent, on what, and when.")
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="What was spent, on what, and when."
+)
 
 Since = Annotated[
     datetime | None,
@@ -33,9 +35,7 @@ Since = Annotated[
 @app.command("show")
 def show(
     *,
-    by: Annotated[
-        Literal["arm", "day", "model"], typer.Option(help="What to add up.")
-    ] = "arm",
+    by: Annotated[Literal["arm", "day", "model"], typer.Option(help="What to add up.")] = "arm",
     since: Since = None,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
@@ -43,7 +43,6 @@ def show(
     """Add up calls, tokens and dollars.
 
     Examples:
-
     - `effortctl ledger show`
 
     - `effortctl ledger show --by day --since 7d`
@@ -55,7 +54,9 @@ def show(
         everything = sum(totals.values(), LedgerTotal())
         if as_json:
             groups = {name: _fields(total) for name, total in totals.items()}
-            print_json({"ledger": str(path), "by": by, "groups": groups, "total": _fields(everything)})
+            print_json(
+                {"ledger": str(path), "by": by, "groups": groups, "total": _fields(everything)}
+            )
         else:
             _print_totals(by, totals, everything, path=path)
 
@@ -75,7 +76,6 @@ def export(
     """Write every entry: one call each, never a prompt or an answer.
 
     Examples:
-
     - `effortctl ledger export --format csv -o spend.csv`
 
     - `effortctl ledger export --format jsonl --since 24h`

@@ -12,7 +12,14 @@ import typer
 from effortctl._errors import ConfigError, UnknownPriceError, UsageError
 from effortctl._pricing import GenaiPriceBook
 from effortctl._types import EFFORTS, Answer, Arm, Effort, Usage
-from effortctl.catalog import Catalog, ModelCard, load_catalog, load_ladder, resolve, shipped_ladders
+from effortctl.catalog import (
+    Catalog,
+    ModelCard,
+    load_catalog,
+    load_ladder,
+    resolve,
+    shipped_ladders,
+)
 from effortctl.cli import _show
 from effortctl.cli._exits import print_json, told
 from effortctl.cli._options import AsJson
@@ -39,7 +46,6 @@ def models(
     """List the models effortctl knows: efforts, API, price now, shutdown date.
 
     Examples:
-
     - `effortctl models --endpoint openai`
 
     - `effortctl models ladder openai`
@@ -64,7 +70,6 @@ def show_ladder(
     """Show the arms of a ladder: the effort asked for, the effort really sent, and the price.
 
     Examples:
-
     - `effortctl models ladder local`
 
     - `effortctl models ladder my-ladder.toml --json`
@@ -100,12 +105,10 @@ def _price_cell(price: tuple[Decimal, Decimal] | str) -> str:
 
 
 def _price_fields(price: tuple[Decimal, Decimal] | str) -> dict[str, Any]:
-    known = not isinstance(price, str)
-    return {
-        "price": "known" if known else price,
-        "input_usd_per_mtok": str(price[0].normalize()) if known else None,
-        "output_usd_per_mtok": str(price[1].normalize()) if known else None,
-    }
+    """Prices for programs; `price` says why when there are none."""
+    known = ("known", *price) if isinstance(price, tuple) else (price, None, None)
+    text = [None if part is None else f"{part.normalize():f}" for part in known[1:]]
+    return {"price": known[0], "input_usd_per_mtok": text[0], "output_usd_per_mtok": text[1]}
 
 
 # --- models ----------------------------------------------------------------------------------------
@@ -157,7 +160,9 @@ def _card_price(
     card: ModelCard, endpoint: str | None, catalog: Catalog
 ) -> tuple[Decimal, Decimal] | str:
     place = endpoint or card.home or next(iter(card.endpoints), None)
-    name = next((name for name in (card.id, *card.names) if card.fit(name) and "*" not in name), None)
+    name = next(
+        (name for name in (card.id, *card.names) if card.fit(name) and "*" not in name), None
+    )
     if place is None or name is None:
         return "by server" if place is None else "by model"
     try:

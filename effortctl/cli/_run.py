@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import typer
 from rich.status import Status
 
 from effortctl import Controller
-from effortctl._errors import ConfigError, EffortctlError
+from effortctl._errors import ConfigError
 from effortctl._types import Attempt, Outcome, Price, Task
 from effortctl.catalog import Ladder, Rung, load_ladder, sunset_notes
 from effortctl.cli import _show
@@ -51,7 +51,9 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
     *,
     prompt: Annotated[
         str | None,
-        typer.Argument(metavar="PROMPT", help="What to ask; - reads it from stdin.", show_default=False),
+        typer.Argument(
+            metavar="PROMPT", help="What to ask; - reads it from stdin.", show_default=False
+        ),
     ] = None,
     task_id: Annotated[
         str | None,
@@ -69,7 +71,9 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
     ] = None,
     arm: Annotated[
         list[str] | None,
-        typer.Option("--arm", metavar="MODEL@EFFORT", help="An arm instead of a ladder; repeatable."),
+        typer.Option(
+            "--arm", metavar="MODEL@EFFORT", help="An arm instead of a ladder; repeatable."
+        ),
     ] = None,
     verify: Annotated[
         list[str] | None,
@@ -81,7 +85,9 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="USD", help="Most this may cost: 0.05 for this task, or $5/day for all."),
+        typer.Option(
+            metavar="USD", help="Most this may cost: 0.05 for this task, or $5/day for all."
+        ),
     ] = None,
     deadline: Annotated[
         float | None,
@@ -112,7 +118,6 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
     """Ask at the lowest effort, check the answer, escalate until it is accepted.
 
     Examples:
-
     - `effortctl run "What is 17*24? Answer with a number." --verify number:408`
 
     - `effortctl run - --arm gpt-6-luna@none --arm gpt-6-sol@high --budget 0.02 < question.txt`
@@ -280,7 +285,7 @@ class _Screen:
         self._shows_attempts = watched if as_json else not quiet
         self._status = Status("asking", console=_show.err()) if watched and not quiet else None
 
-    def __enter__(self) -> _Screen:
+    def __enter__(self) -> Self:
         if self._status is not None:
             self._status.start()
         return self

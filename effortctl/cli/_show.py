@@ -95,7 +95,9 @@ def attempt_line(attempt: Attempt) -> Text:
 
 def why_not(attempt: Attempt, *, width: int) -> Text | None:
     """The first line of what was wrong with an attempt, cut to the width; None when nothing was."""
-    said = attempt.error or (attempt.verdict and (attempt.verdict.error or attempt.verdict.feedback))
+    said = attempt.error or (
+        attempt.verdict and (attempt.verdict.error or attempt.verdict.feedback)
+    )
     if attempt.passed or not said:
         return None
     text = Text(f"    {said.splitlines()[0]}", style="dim")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 from statistics import NormalDist
 from typing import Literal, TypeAlias
 
@@ -204,7 +205,7 @@ def _row(name: str, traces: Sequence[Trace]) -> Row:
 def escalations(trace: Trace) -> int:
     """How often a trace went on to another arm."""
     arms = [attempt.arm for attempt in trace.attempts]
-    return sum(before != after for before, after in zip(arms, arms[1:], strict=False))
+    return sum(before != after for before, after in pairwise(arms))
 
 
 class _Demo:
@@ -221,9 +222,7 @@ class _Demo:
         arms = recorded_arms(load_ladder(ALL_ARMS).arms, usd_per_hour=usd_per_hour)
         rungs = recorded_arms(load_ladder(LADDER).arms, usd_per_hour=usd_per_hour)
         self._ladder = _controller(rungs, suite.backend, ledger=ledger, traces=traces)
-        self._fixed = {
-            arm.name: _controller([arm], suite.backend, ledger=ledger) for arm in arms
-        }
+        self._fixed = {arm.name: _controller([arm], suite.backend, ledger=ledger) for arm in arms}
         self._results: dict[str, dict[str, Trace]] = {case.task.id: {} for case in suite.cases}
 
     def tell(self) -> Iterator[Shown]:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, TypeAlias
 
 from effortctl._controller import Controller
+from effortctl._errors import DeadlineExceededError
 from effortctl._types import Arm, Attempt, Price, Task, Trace
 from effortctl.catalog import load_ladder
 from effortctl.protocols import AnyVerifier, Backend
@@ -26,12 +27,12 @@ _PEOPLE: tuple[tuple[str, dict[str, Any]], ...] = (
         {"name": "Maria Lopez", "city": "Madrid", "age": 34},
     ),
     (
-        "Tom Becker is 27 years old and has moved to Berlin.",
-        {"name": "Tom Becker", "city": "Berlin", "age": 27},
+        "My name is Paul Novak, I am 52 and I moved from Prague to Vienna last year.",
+        {"name": "Paul Novak", "city": "Vienna", "age": 52},
     ),
     (
-        "Our new colleague Aiko Tanaka (41) comes from Osaka.",
-        {"name": "Aiko Tanaka", "city": "Osaka", "age": 41},
+        "After ten years in Oslo, 45-year-old Ingrid Dahl now lives in Bergen.",
+        {"name": "Ingrid Dahl", "city": "Bergen", "age": 45},
     ),
 )
 _SCHEMA = {
@@ -44,7 +45,12 @@ _SCHEMA = {
     "required": ["name", "city", "age"],
     "additionalProperties": False,
 }
-_CAPITALS = (("France", "Paris"), ("Japan", "Tokyo"), ("Australia", "Canberra"))
+_CAPITALS = (
+    ("Canada", "Ottawa"),
+    ("Turkey", "Ankara"),
+    ("Poland", "Warsaw"),
+    ("Switzerland", "Bern"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ LiveEvent: TypeAlias = LiveTask | Trace
 def live_tasks() -> Iterator[LiveTask]:
     """JSON from a sentence, free and held to a schema; then capitals up the ladder of efforts."""
     for sentence, fields in _PEOPLE:
-        prompt = f'{sentence}\nGive a JSON object with the keys "name", "city" and "age" (a number).'
+        prompt = f"{sentence}\nGive the name, the city and the age as JSON."
         for how, schema in (("free", None), ("held to a schema", _SCHEMA)):
             task = Task(input=prompt, category="extraction", response_schema=schema)
             yield LiveTask(f"JSON, {how}: {sentence}", task, json_fields(fields), climb=False)
@@ -104,9 +110,10 @@ def run_live(
     Raises:
         ConfigError: The model cannot be loaded.
         BackendError: It failed.
-        DeadlineExceededError: It is much too slow on this machine.
+        DeadlineExceededError: Not even the first task was done within the minute.
     """
     arms = [_brief(arm, usd_per_hour) for arm in load_ladder(LADDER).arms]
+    first = True
     ends_at = clock() + DEADLINE_S
     for item in live_tasks():
         left_s = ends_at - clock()
@@ -120,8 +127,15 @@ def run_live(
             deadline_s=left_s,
             carry="none",
             on_attempt=on_attempt,
+            clock=clock,
         )
-        yield controller.run(item.task).trace
+        try:
+            yield controller.run(item.task).trace
+        except DeadlineExceededError:
+            if first:
+                raise
+            return
+        first = False
 
 
 def _brief(arm: Arm, usd_per_hour: Decimal) -> Arm:

@@ -16,10 +16,10 @@ from effortctl.verifiers import (
     choice,
     code_tests,
     equals,
+    final_answer,
     json_fields,
     number,
 )
-from effortctl.verifiers._base import final_answer
 
 CODE_TIMEOUT_S = 5.0
 """Seconds for the unit tests of one program; every right answer in the suite needs far less."""
@@ -34,12 +34,13 @@ def verifier_for(case: Case) -> AnyVerifier:
     """
     spec = case.reference
     kind = spec.get("kind") if isinstance(spec, Mapping) else None
-    if kind not in _BUILDERS:
+    build = _BUILDERS.get(str(kind))
+    if build is None:
         raise ConfigError(
             f"case {case.task.id!r} has no check: its reference must be a table whose kind is one of "
             f"{', '.join(_BUILDERS)}"
         )
-    return _BUILDERS[kind](spec)
+    return build(spec)
 
 
 def _any_equals(spec: Mapping[str, Any]) -> AnyVerifier:

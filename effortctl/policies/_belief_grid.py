@@ -109,7 +109,7 @@ class Half:
             correct"; shape (tasks, rows, states, nodes).
         right: Evidence together with "this arm, tried, is correct"; (tasks, arms, states, nodes).
         now: Evidence together with "this arm, tried next, passes and is correct"; same shape.
-        passes: Evidence is not split by verdict: digits are 2 and a pass ends the task.
+            Only where a pass ends the task; empty otherwise.
     """
 
     mass: Floats

@@ -93,7 +93,7 @@ class OutcomeMatrix:
     @property
     def rows(self) -> int:
         """How many (task, arm) outcomes are known."""
-        return int((self.score == self.score).sum())  # noqa: PLR0124 - NaN differs from itself
+        return int((self.score == self.score).sum())
 
     def tasks(self) -> list[Task]:
         """The tasks as `Task` values; an unknown text becomes an empty one."""
@@ -142,12 +142,11 @@ class OutcomeMatrix:
         columns: Sequence[str],
         axis: int,
     ) -> OutcomeMatrix:
-        arrays = {name: getattr(self, name) for name in CELL_ARRAYS}
-        return replace(
-            self,
-            **{name: pick(getattr(self, name)) for name in columns},
-            **{n: a if a is None else a.take(index, axis=axis) for n, a in arrays.items()},
-        )
+        changed: dict[str, Any] = {name: pick(getattr(self, name)) for name in columns}
+        for name in CELL_ARRAYS:
+            array = getattr(self, name)
+            changed[name] = None if array is None else array.take(index, axis=axis)
+        return replace(self, **changed)
 
 
 _TASK_COLUMNS = ("task_ids", "texts", "categories", "clusters", "dates")

@@ -5,7 +5,7 @@ returns a `Verdict` of pass, fail or abstain. Feedback tells the next attempt wh
 giving the right answer away.
 """
 
-from effortctl.verifiers._base import check, is_async
+from effortctl.verifiers._base import check, final_answer, is_async
 from effortctl.verifiers._code import code_tests
 from effortctl.verifiers._combine import all_of, any_of, guarded
 from effortctl.verifiers._math import math_equal
@@ -32,6 +32,7 @@ __all__ = [
     "code_tests",
     "contains",
     "equals",
+    "final_answer",
     "guarded",
     "is_async",
     "json_fields",

@@ -139,6 +139,8 @@ class Tests:
 
 
 def _short(value: object) -> str:
+    if hasattr(value, "__next__"):
+        return "an iterator"
     try:
         text = repr(value)
     except (ValueError, RecursionError):

@@ -63,9 +63,7 @@ def test_policies_have_names_for_the_trace():
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
-@given(
-    arms=st.sampled_from([[], [A], [B], [A, C], [B, C], [A, B, C]]), attempts=st.integers(0, 2)
-)
+@given(arms=st.sampled_from([[], [A], [B], [A, C], [B, C], [A, B, C]]), attempts=st.integers(0, 2))
 def test_a_policy_chooses_one_of_the_offered_arms_or_stops(policy: Policy, arms, attempts):
     given_now = situation(arms, [A] * attempts)
     chosen = policy.choose(given_now)

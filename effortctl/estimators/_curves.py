@@ -1,0 +1,223 @@
+"""P(correct) of each arm as a function of difficulty.
+
+Arm j solves a task of difficulty d with log-odds `intercept_j - slope * d`. The efforts of one model
+share their slope, and slopes of different models are drawn towards a common one, so that an effort level
+with few labels borrows from its neighbours. More effort is taken to be at least as good, unless the data
+clearly say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from effortctl._types import EFFORTS
+from effortctl.estimators._isotonic import pool_adjacent
+from effortctl.estimators._links import logit, sigmoid
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+_ROUNDS = 60
+_CLOSE_ENOUGH = 1e-9
+_LARGEST_STEP = 2.0
+_CLEARLY = 2.0
+"""Standard errors by which more effort must be worse before it is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCurve:
+    """P(correct | difficulty) of one arm.
+
+    Attributes:
+        intercept: Log-odds at difficulty 0.
+        slope: Log-odds lost per unit of difficulty; never negative.
+        knots: Rising (predicted, calibrated) probabilities of an isotonic correction; empty for none.
+    """
+
+    intercept: float
+    slope: float
+    knots: tuple[tuple[float, float], ...] = ()
+
+    def predict(self, difficulty: ArrayLike) -> Floats:
+        """Probabilities, in the shape of `difficulty`."""
+        p = sigmoid(self.intercept - self.slope * np.asarray(difficulty, dtype=float))
+        if self.knots:
+            at, calibrated = zip(*self.knots, strict=True)
+            p = np.interp(p, at, calibrated)
+        return p
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePrior:
+    """What is believed of an arm's curve before its outcomes are seen.
+
+    Attributes:
+        intercept: Expected log-odds at difficulty 0.
+        intercept_sd: How far the truth may be from it.
+        slope: Expected slope. None: the common slope of all arms.
+        slope_sd: How far a model's slope may be from it.
+    """
+
+    intercept: float = 0.5
+    intercept_sd: float = 2.5
+    slope: float | None = None
+    slope_sd: float = 0.4
+
+
+_COMMON_SLOPE = CurvePrior(slope=1.0, slope_sd=1.0)
+_VAGUE = CurvePrior()
+
+
+def fit_curves(
+    difficulty: Floats,
+    score: Floats,
+    *,
+    models: Sequence[str],
+    efforts: Sequence[str],
+    priors: Mapping[int, CurvePrior] | None = None,
+) -> tuple[ArmCurve, ...]:
+    """Fit one curve per arm by penalised maximum likelihood (Newton's method).
+
+    Args:
+        difficulty: [T] predicted without the task's own outcome (out of fold), or the curves will be
+            too sure of themselves.
+        score: [T, K] in 0..1, NaN where an arm did not try a task.
+        models: [K] model of each arm; arms of one model share their slope.
+        efforts: [K] effort of each arm.
+        priors: What is known beforehand of the arm in column j.
+
+    Returns:
+        K curves. With difficulties that are all equal, slopes are 0 and the curves are constants.
+    """
+    data = _Data(difficulty, score)
+    wanted = [dict(priors or {}).get(j, _VAGUE) for j in range(score.shape[1])]
+    group = np.unique(np.asarray(models, dtype=str), return_inverse=True)[1].ravel()
+    if np.ptp(difficulty) == 0:
+        group_slope, slope_sd = np.zeros(group.max() + 1), np.full(group.max() + 1, 1e-6)
+    else:
+        one = np.zeros(len(group), dtype=np.intp)
+        common = _newton(
+            data, wanted, one, np.array([1.0]), np.array([_COMMON_SLOPE.slope_sd])
+        ).slope[0]
+        group_slope, slope_sd = _slope_priors(wanted, group, float(common))
+    fit = _newton(data, wanted, group, group_slope, slope_sd)
+    intercept = _monotone(fit, models, efforts)
+    return tuple(
+        ArmCurve(intercept=float(a), slope=float(fit.slope[g]))
+        for a, g in zip(intercept, group, strict=True)
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Data:
+    difficulty: Floats
+    score: Floats
+
+    def moments(self, intercept: Floats, slope: Floats) -> tuple[Floats, ...]:
+        """Per arm: sums of residual, residual·d, weight, weight·d and weight·d²."""
+        d = self.difficulty[:, None]
+        p = sigmoid(intercept - slope * d)
+        seen = ~np.isnan(self.score)
+        residual = np.where(seen, self.score - p, 0.0)
+        weight = np.where(seen, p * (1 - p), 0.0)
+        return tuple(
+            np.asarray(part.sum(axis=0))
+            for part in (residual, residual * d, weight, weight * d, weight * d**2)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    intercept: Floats
+    slope: Floats
+    information: Floats
+
+
+def _slope_priors(
+    wanted: Sequence[CurvePrior], group: NDArray[np.intp], common: float
+) -> tuple[Floats, Floats]:
+    count = int(group.max()) + 1
+    centre, spread = np.full(count, common), np.full(count, _VAGUE.slope_sd)
+    for j, prior in enumerate(wanted):
+        if prior.slope is not None:
+            centre[group[j]] = prior.slope
+        spread[group[j]] = prior.slope_sd
+    return centre, spread
+
+
+def _newton(
+    data: _Data,
+    wanted: Sequence[CurvePrior],
+    group: NDArray[np.intp],
+    slope_at: Floats,
+    slope_sd: Floats,
+) -> _Fit:
+    arms, groups = len(wanted), len(slope_at)
+    at = np.concatenate([[prior.intercept for prior in wanted], slope_at])
+    precision = np.concatenate([[p.intercept_sd**-2 for p in wanted], slope_sd**-2.0])
+    member = np.zeros((arms, groups))
+    member[np.arange(arms), group] = 1.0
+    x = at.copy()
+    weight = np.ones(arms)
+    for _ in range(_ROUNDS):
+        residual, residual_d, weight, weight_d, weight_dd = data.moments(x[:arms], x[arms:][group])
+        gradient = np.concatenate([residual, -(residual_d @ member)]) - precision * (x - at)
+        hessian = np.diag(np.concatenate([weight, weight_dd @ member]) + precision)
+        hessian[:arms, arms:] = -weight_d[:, None] * member
+        hessian[arms:, :arms] = hessian[:arms, arms:].T
+        step = np.clip(np.linalg.solve(hessian, gradient), -_LARGEST_STEP, _LARGEST_STEP)
+        after = x + step
+        after[arms:] = np.maximum(after[arms:], 0.0)
+        moved = np.max(np.abs(after - x))
+        x = after
+        if moved < _CLOSE_ENOUGH:
+            break
+    return _Fit(x[:arms], x[arms:], weight + precision[:arms])
+
+
+def _monotone(fit: _Fit, models: Sequence[str], efforts: Sequence[str]) -> Floats:
+    """Intercepts that do not fall with effort, except where they clearly do."""
+    intercept = fit.intercept.copy()
+    for model in set(models):
+        columns = sorted(
+            (j for j, name in enumerate(models) if name == model and efforts[j] in EFFORTS[1:]),
+            key=lambda j: EFFORTS.index(efforts[j]),  # type: ignore[arg-type]  # checked above
+        )
+        for run in _runs(columns, fit):
+            intercept[run] = pool_adjacent(intercept[run], fit.information[run])
+    return intercept
+
+
+def _runs(columns: Sequence[int], fit: _Fit) -> list[list[int]]:
+    runs: list[list[int]] = []
+    for j in columns:
+        if runs:
+            before = runs[-1][-1]
+            error = np.sqrt(1 / fit.information[before] + 1 / fit.information[j])
+            if fit.intercept[before] - fit.intercept[j] <= _CLEARLY * error:
+                runs[-1].append(j)
+                continue
+        runs.append([j])
+    return runs
+
+
+def constant_curves(score: Floats) -> tuple[ArmCurve, ...]:
+    """Curves that ignore difficulty: each arm's mean score, shrunk a little towards one half."""
+    seen = ~np.isnan(score)
+    mean = (np.where(seen, score, 0.0).sum(axis=0) + 0.5) / (seen.sum(axis=0) + 1.0)
+    return tuple(ArmCurve(intercept=float(a), slope=0.0) for a in logit(mean))
+
+
+def predict_all(curves: Sequence[ArmCurve], difficulty: Floats) -> Floats:
+    """[T, K] probabilities."""
+    if not any(curve.knots for curve in curves):
+        intercept = np.array([curve.intercept for curve in curves])
+        slope = np.array([curve.slope for curve in curves])
+        return sigmoid(intercept - slope * difficulty[:, None])
+    return np.stack([curve.predict(difficulty) for curve in curves], axis=1)

@@ -1,0 +1,207 @@
+"""The exact plan as a policy for live tasks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from effortctl._errors import ConfigError, EffortctlWarning
+from effortctl.policies._belief_grid import grid, right_given_theta, verdict_evidence
+from effortctl.policies._inputs import BeliefModel, Forecast, Terms
+from effortctl.policies._plan import MAX_ARMS, arms_worth_planning, plan_task
+from effortctl.policies._solve import STOP, Limit, Problem, Solved, solve
+
+if TYPE_CHECKING:
+    from effortctl._types import Arm, Attempt, Estimate, Situation, Task
+    from effortctl.policies._belief_grid import Floats
+    from effortctl.policies._explain import Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanPolicy:
+    """Choose the arm the exact plan would try next, given everything seen so far.
+
+    The first pass ends a task, as it does in a `Controller`. Before every try the plan is computed anew
+    from the verdicts so far and the dollars and seconds left; a plan never counts on a try that is not
+    expected to fit them. An attempt that gave no verdict (a fault, an abstaining check) says nothing
+    about the task; an answer that was cut off counts as failed. Arms without an estimate are not used.
+
+    Attributes:
+        value_usd: Dollars an accepted correct answer is worth.
+        rho: Loading on the hidden difficulty by arm name; `default_rho` for other arms.
+        tpr: P(pass | correct) of the check by arm name; `default_tpr` for other arms.
+        fpr: P(pass | wrong) by arm name; `default_fpr` for other arms.
+        default_rho: See `rho`.
+        default_tpr: See `tpr`.
+        default_fpr: See `fpr`.
+        usd_per_second: Dollars a second of waiting costs.
+        switch_usd: Dollars lost when the arm has no warm prompt cache, by arm name.
+        warm_arm: Names the arm whose prompt cache is warm for a task, if the caller knows one.
+    """
+
+    value_usd: float
+    rho: Mapping[str, float] = field(default_factory=dict)
+    tpr: Mapping[str, float] = field(default_factory=dict)
+    fpr: Mapping[str, float] = field(default_factory=dict)
+    default_rho: float = 0.7
+    default_tpr: float = 1.0
+    default_fpr: float = 0.0
+    usd_per_second: float = 0.0
+    switch_usd: Mapping[str, float] = field(default_factory=dict)
+    warm_arm: Callable[[Task], str | None] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers no plan can be computed from.
+
+        Raises:
+            ConfigError: A number is not finite or leaves its range.
+        """
+        Terms(self.value_usd, self.usd_per_second)
+        for name in ("rho", "tpr", "fpr"):
+            numbers = [*getattr(self, name).values(), getattr(self, f"default_{name}")]
+            BeliefModel(**{"rho": 0.0, name: np.array(numbers)}).table(len(numbers))
+        bad = {arm: usd for arm, usd in self.switch_usd.items() if not 0 <= usd < np.inf}
+        if bad:
+            raise ConfigError(f"switch_usd must be finite and not negative, got {bad}")
+
+    @property
+    def name(self) -> str:
+        """Name written into traces."""
+        return "plan"
+
+    def choose(self, situation: Situation) -> Arm | None:
+        """Return the arm to try next, or None when no try is worth its price."""
+        arms = [arm for arm in situation.arms if arm.name in situation.estimates]
+        if not arms and situation.arms:
+            return self._without_estimates(situation)
+        if not arms:
+            return None
+        solved, kept = self._solve(situation, arms)
+        choice = int(solved.choices(np.array([0]), np.array([0]))[0])
+        return None if choice == STOP else arms[kept[choice]]
+
+    def plan(self, situation: Situation) -> Plan:
+        """Explain what would be done with a task nothing was tried on yet.
+
+        Raises:
+            ConfigError: Attempts were made already, or no arm has an estimate.
+        """
+        if situation.attempts:
+            raise ConfigError("a plan is made before the first try; choose() goes on from there")
+        arms = [arm for arm in situation.arms if arm.name in situation.estimates]
+        if not arms:
+            raise ConfigError("no arm has an estimate; a plan needs P(correct) and dollars of each")
+        names = [arm.name for arm in arms]
+        forecast = self._forecast(situation, names)
+        model = BeliefModel(
+            rho=self._of("rho", names),
+            tpr=self._of("tpr", names),
+            fpr=self._of("fpr", names),
+            stop_on_pass=True,
+        )
+        return plan_task(forecast, model, Terms(self.value_usd, self.usd_per_second))
+
+    def _without_estimates(self, situation: Situation) -> Arm:
+        warnings.warn(
+            "no arm has an estimate, so the ladder is climbed in its order; give the controller an "
+            "estimator, or use LadderPolicy on purpose",
+            EffortctlWarning,
+            stacklevel=3,
+        )
+        return situation.arms[0]
+
+    def _of(self, name: str, arms: list[str]) -> Floats:
+        known, default = getattr(self, name), getattr(self, f"default_{name}")
+        return np.array([known.get(arm, default) for arm in arms], dtype=float)
+
+    def _forecast(self, situation: Situation, names: list[str]) -> Forecast:
+        estimates = [situation.estimates[name] for name in names]
+        warm = self.warm_arm(situation.task) if self.warm_arm and self.switch_usd else None
+        usd_left, seconds_left = situation.usd_left, situation.seconds_left
+        return Forecast(
+            arms=names,
+            p_correct=[[each.p_correct for each in estimates]],
+            cost_usd=[[each.cost_usd for each in estimates]],
+            latency_s=_seconds(estimates),
+            switch_usd=[[self.switch_usd.get(n, 0.0) for n in names]] if self.switch_usd else None,
+            warm_arm=names.index(warm) if warm in names else -1,
+            usd_left=None if usd_left is None else float(usd_left),
+            seconds_left=None if seconds_left is None else seconds_left,
+        )
+
+    def _solve(self, situation: Situation, arms: list[Arm]) -> tuple[Solved, list[int]]:
+        """Solve what is left of the task: the arms still open, given the verdicts so far."""
+        seen = _verdicts(situation)
+        names = [arm.name for arm in arms]
+        forecast = self._forecast(situation, names)
+        usd, seconds = forecast.dollars, forecast.latency_s
+        price = usd if seconds is None else usd + self.usd_per_second * seconds
+        price = price / self.value_usd
+        kept = list(range(len(names)))
+        if len(kept) > MAX_ARMS:
+            kept = arms_worth_planning(forecast.p_correct, price).tolist()
+        open_names = [names[j] for j in kept]
+        every = [*open_names, *seen]
+        p = np.array([[situation.estimates[name].p_correct for name in every]])
+        evidence = verdict_evidence(
+            right_given_theta(p, self._of("rho", every)),
+            self._of("tpr", every)[:, None],
+            self._of("fpr", every)[:, None],
+        )
+        tried = range(len(kept), len(every))
+        belief, held = grid()[1], []
+        for j in tried:
+            passed = seen[every[j]]
+            said = (evidence.passed if passed else evidence.failed)[0, j]
+            right = (evidence.passed_right if passed else evidence.failed_right)[0, j]
+            held = [*(row * said for row in held), belief * right]
+            belief = belief * said
+        start = np.stack([belief, *held])[None]
+        problem = Problem(
+            start=start / max(float(belief.sum()), np.finfo(float).tiny),
+            evidence=evidence,
+            price=price[:, kept],
+            digits=2,
+            limits=_limits_of(forecast, kept),
+        )
+        return solve(problem), kept
+
+
+def _limits_of(forecast: Forecast, kept: list[int]) -> tuple[Limit, ...]:
+    limits = []
+    if forecast.usd_left is not None:
+        limits.append(Limit(forecast.dollars[:, kept], forecast.usd_left))
+    if forecast.seconds_left is not None and forecast.latency_s is not None:
+        limits.append(Limit(forecast.latency_s[:, kept], forecast.seconds_left))
+    return tuple(limits)
+
+
+def _seconds(estimates: list[Estimate]) -> list[list[float]] | None:
+    """Expected seconds of each arm; 0 where an estimate does not say, None where none does."""
+    if all(each.latency_s is None for each in estimates):
+        return None
+    return [[each.latency_s or 0.0 for each in estimates]]
+
+
+def _verdicts(situation: Situation) -> dict[str, bool]:
+    """Did the check of each arm tried so far pass? Arms that say nothing are left out."""
+    seen: dict[str, bool] = {}
+    for attempt in situation.attempts:
+        said = _said(attempt)
+        if said is not None and attempt.arm in situation.estimates:
+            seen[attempt.arm] = said or seen.get(attempt.arm, False)
+    return seen
+
+
+def _said(attempt: Attempt) -> bool | None:
+    if attempt.answer is None:
+        return None
+    if attempt.answer.finish != "complete":
+        return False
+    if attempt.verdict is None or attempt.verdict.status == "abstain":
+        return None
+    return attempt.verdict.passed
