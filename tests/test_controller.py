@@ -343,12 +343,12 @@ def test_a_shared_budget_holds_over_tasks(driver, ledger_path):
     budget = Budget(limit_usd=Decimal("0.02"), scope="team")
     with SqliteLedger(ledger_path, wait_s=0) as ledger:
         runner = driver("408", ledger=ledger, budget=budget)
-        for _ in range(6):
+        for _ in range(8):
             runner.run()
         with pytest.raises(BudgetExceededError):
             runner.run()
-        assert ledger.spent(budget) == 6 * EACH <= budget.limit_usd
-        assert len(runner.backend.calls) == 6
+        assert ledger.spent(budget) == 8 * EACH <= budget.limit_usd
+        assert len(runner.backend.calls) == 8
 
 
 @BOTH

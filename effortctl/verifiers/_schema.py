@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from effortctl._errors import ConfigError, VerifierError
 from effortctl._types import Answer, Task, Verdict
-from effortctl.verifiers._base import BuiltIn
+from effortctl.verifiers._base import BuiltIn, final_answer
 
 _FENCE = re.compile(
     r"^[ \t]*```[ \t]*(?:json5?|JSON)?[ \t]*\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL
@@ -26,9 +26,12 @@ class _NotJsonError(ValueError):
 
 
 def _json_text(text: str) -> str:
-    """The last fenced block when the text as a whole does not start like JSON."""
-    blocks = [] if text.lstrip()[:1] in {"{", "["} else _FENCE.findall(text)
-    return (blocks[-1] if blocks else text).strip()
+    """The JSON in an answer: all of it, or what follows the last `Answer:`, or the last fenced block."""
+    if text.lstrip()[:1] in {"{", "["}:
+        return text.strip()
+    final = final_answer(text)
+    blocks = _FENCE.findall(final) or _FENCE.findall(text)
+    return (blocks[-1] if blocks else final).strip()
 
 
 def _refuse_constant(name: str) -> Any:

@@ -10,6 +10,7 @@ from effortctl.cli._app import app
 from effortctl.harness._suite import load_suite
 
 ARMS = tuple(arm.name for arm in load_ladder("local-all").arms)
+RUNGS = tuple(arm.name for arm in load_ladder("local").arms)
 
 
 @pytest.fixture(autouse=True)
@@ -57,13 +58,19 @@ def recording(tmp_path):
     lines = [head]
     for number, case in enumerate(load_suite(["sums"])[:6]):
         for arm in ARMS:
-            solved = number < 2 or (number < 4 and arm == "qwen2.5-coder-0.5b@low")
+            solved = number < 2 or (number < 4 and arm == RUNGS[1])
             text = case.reference["expected"] if solved else "-1"
             samples = 3 if arm.endswith("high") and not solved else 1
             lines += [line(case, arm, text, sample_index=index) for index in range(samples)]
     path = tmp_path / "recording.jsonl"
     path.write_text("".join(json.dumps(entry) + "\n" for entry in lines))
     return path
+
+
+@pytest.fixture
+def rungs():
+    """Arms of the ladder for recorded answers."""
+    return load_ladder("local").arms
 
 
 @pytest.fixture

@@ -26,7 +26,9 @@ def spent(tmp_path):
 # --- recorded tasks --------------------------------------------------------------------------------
 
 
-def test_a_recorded_task_climbs_and_its_trace_is_printed_as_json(cli, recording, task_ids, spent):
+def test_a_recorded_task_climbs_and_its_trace_is_printed_as_json(
+    cli, recording, task_ids, spent, rungs
+):
     done = cli(
         "run", "--task", task_ids[2], "--recording", recording, "--usd-per-hour", "36",
         "--ledger", spent, "--json",
@@ -37,16 +39,18 @@ def test_a_recorded_task_climbs_and_its_trace_is_printed_as_json(cli, recording,
     trace = Trace.model_validate(document)
     assert trace.outcome == "accepted"
     assert [(a.arm, a.requested_effort, a.passed) for a in trace.attempts] == [
-        ("qwen2.5-coder-0.5b@none", "none", False),
-        ("qwen2.5-coder-0.5b@low", "low", True),
+        (rungs[0].name, rungs[0].effort, False),
+        (rungs[1].name, rungs[1].effort, True),
     ]
     assert done.stderr == ""
 
 
-def test_every_attempt_has_its_line_and_the_end_its_sentence(cli, recording, task_ids, spent):
+def test_every_attempt_has_its_line_and_the_end_its_sentence(
+    cli, recording, task_ids, spent, rungs
+):
     done = cli("run", "--task", task_ids[2], "--recording", recording, "--ledger", spent)
     first, reason, second, *_ = done.stdout.splitlines()
-    assert first.split() == ["qwen2.5-coder-0.5b@none", "none", "5", "tok", "2.00", "s", "fail", "$0"]
+    assert first.split() == f"{rungs[0].name} {rungs[0].effort} 5 tok 2.00 s fail $0".split()
     assert reason.startswith("    The final number")
     assert second.split()[-2:] == ["pass", "$0"]
     assert done.stdout.splitlines()[-1] == "Accepted (2 attempts, 10 tokens, 2.00 CPU s, $0)."
@@ -83,6 +87,7 @@ def test_a_prompt_climbs_the_ladder_of_a_server_and_is_booked(cli, by_effort, la
         "run", "What is 17*24?", "--ladder", ladder_file(by_effort.base_url),
         "--verify", "regex:'^408$'", "--budget", "0.05", "--deadline", "30", "--ledger", spent, "--json",
     )  # fmt: skip
+    print(done.stdout)
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert [a["effective_effort"] for a in document["attempts"]] == ["low", "high"]

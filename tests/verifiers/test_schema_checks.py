@@ -187,3 +187,16 @@ def test_missing_fields_and_other_shapes_fail():
 def test_no_fields_is_refused():
     with pytest.raises(ConfigError, match="field names"):
         json_fields({})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Answer: {"a": 1}',
+        'I read the sentence twice.\nAnswer: {"a": 1}',
+        'Step 1: find a.\nAnswer:\n```json\n{"a": 1}\n```',
+    ],
+)
+def test_json_behind_an_answer_label_is_found(text):
+    verdict = json_fields({"a": 1})(Task(input="x"), Answer(text=text))
+    assert verdict.passed
