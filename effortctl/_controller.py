@@ -139,7 +139,9 @@ class Controller(Driver):
         call = self._timed(run, call)
         backend: Backend = self._backend(run, call.arm)
         ledger, needed = self._store(run.budgets), self._needed(run, call)
-        ticket = ledger.reserve(needed, budgets=run.budgets, trace_id=run.id)
+        ticket = ledger.reserve(
+            needed, budgets=run.budgets, trace_id=run.id, wait_s=run.seconds_left()
+        )
         try:
             call = self._timed(run, call)  # the ledger may have made us wait
             bill.calls += 1
@@ -261,7 +263,9 @@ class AsyncController(Driver):
         call = self._timed(run, call)
         backend: AsyncBackend = self._backend(run, call.arm)
         ledger, needed = self._store(run.budgets), self._needed(run, call)
-        ticket = await ledger.areserve(needed, budgets=run.budgets, trace_id=run.id)
+        ticket = await ledger.areserve(
+            needed, budgets=run.budgets, trace_id=run.id, wait_s=run.seconds_left()
+        )
         try:
             call = self._timed(run, call)  # the ledger may have made us wait
             bill.calls += 1

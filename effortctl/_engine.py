@@ -235,7 +235,7 @@ class _Run:
 def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOutcome | None]:
     """Sample one arm until an answer is accepted or its samples are used up."""
     messages = run.messages()
-    caps = _caps(run.task.max_output_tokens or arm.max_output_tokens, arm)
+    caps = _caps(run.task, arm)
     cap = next(caps)
     index = 0
     while index < arm.samples:
@@ -260,9 +260,15 @@ def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOut
     return None
 
 
-def _caps(first: int, arm: Arm) -> Iterator[int]:
-    """Output caps to try in turn: the first, then larger ones up to what the model can generate."""
-    cap = min(first, arm.max_output_tokens_limit)
+def _caps(task: Task, arm: Arm) -> Iterator[int]:
+    """Output caps to try in turn: the arm's, then larger ones up to what the model can generate.
+
+    A cap that the task itself sets is the caller's word and is never raised.
+    """
+    if task.max_output_tokens is not None:
+        yield min(task.max_output_tokens, arm.max_output_tokens_limit)
+        return
+    cap = min(arm.max_output_tokens, arm.max_output_tokens_limit)
     yield cap
     for _ in range(MAX_CAP_RAISES):
         if cap >= arm.max_output_tokens_limit:

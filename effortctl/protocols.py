@@ -113,8 +113,17 @@ class PriceBook(Protocol):
 class Ledger(Protocol):
     """Keeps money: reserves the worst case before a call, settles the real cost after it."""
 
-    def reserve(self, needed: Decimal, *, budgets: Sequence[Budget], trace_id: str) -> str:
+    def reserve(
+        self,
+        needed: Decimal,
+        *,
+        budgets: Sequence[Budget],
+        trace_id: str,
+        wait_s: float | None = None,
+    ) -> str:
         """Set dollars aside under every budget, atomically; return a reservation id.
+
+        May wait for other callers' settlements, but no longer than `wait_s`.
 
         Raises:
             BudgetExceededError: Some budget cannot hold it.
@@ -122,7 +131,14 @@ class Ledger(Protocol):
         """
         ...
 
-    async def areserve(self, needed: Decimal, *, budgets: Sequence[Budget], trace_id: str) -> str:
+    async def areserve(
+        self,
+        needed: Decimal,
+        *,
+        budgets: Sequence[Budget],
+        trace_id: str,
+        wait_s: float | None = None,
+    ) -> str:
         """`reserve` for asyncio, without blocking the event loop."""
         ...
 

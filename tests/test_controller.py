@@ -362,11 +362,11 @@ def test_time_is_checked_again_after_waiting_for_money(driver):
     clock = FakeClock()
 
     class Slow(MemoryLedger):
-        def reserve(self, needed, *, budgets, trace_id):
+        def reserve(self, needed, *, budgets, trace_id, wait_s=None):
             clock.advance(100)
             return super().reserve(needed, budgets=budgets, trace_id=trace_id)
 
-        async def areserve(self, needed, *, budgets, trace_id):
+        async def areserve(self, needed, *, budgets, trace_id, wait_s=None):
             return self.reserve(needed, budgets=budgets, trace_id=trace_id)
 
     ledger = Slow()

@@ -1,6 +1,5 @@
 """The command line: parse, call, print. Everything it can do, the library can do without it."""
 
-
 __all__ = ["main"]
 
 

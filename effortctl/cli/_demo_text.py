@@ -26,7 +26,7 @@ def introduction(suite: RecordedSuite) -> list[str]:
     return [
         f"{count}; real answers of {_models(suite.provenance)}, recorded on a CPU on {_days(suite.provenance)}.",
         "Choosing, checking, escalating and booking happen now; no answer is invented.",
-        "No feedback is carried to the next arm: a recorded answer could not have seen it.",
+        "No feedback is carried on: a recorded answer could not have seen it.",
     ]
 
 
@@ -35,8 +35,13 @@ def _models(provenance: Mapping[str, Any]) -> str:
 
 
 def _days(provenance: Mapping[str, Any]) -> str:
-    days = [str(provenance.get(f"{which}_recorded_at", ""))[:10] for which in ("first", "last")]
-    return " to ".join(dict.fromkeys(day for day in days if day)) or "an unknown day"
+    first, last = (
+        str(provenance.get(f"{which}_recorded_at", ""))[:10] for which in ("first", "last")
+    )
+    if first == last:
+        return first or "an unknown day"
+    same_month = first[:8] == last[:8]
+    return f"{first} to {last[8:] if same_month else last}"
 
 
 # --- the table -------------------------------------------------------------------------------------
@@ -45,7 +50,7 @@ def _days(provenance: Mapping[str, Any]) -> str:
 def table_title(table: Table, suite: RecordedSuite, usd_per_hour: Decimal) -> str:
     """What the rows have in common."""
     text = (
-        f"{_show.plural(table.ladder.tasks, 'task')} of {len(suite.families)} kinds; "
+        f"{_show.plural(table.ladder.tasks, 'task')} of {_show.plural(len(suite.families), 'kind')}; "
         f"{table.checks:,} answers checked now; one hour costs {_show.usd(usd_per_hour)}"
     )
     if table.incomplete:

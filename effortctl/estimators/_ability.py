@@ -71,7 +71,7 @@ def _arm_step(known: Floats, seen: NDArray[np.bool_], difficulty: Floats, ease: 
     p = sigmoid(ease - difficulty[:, None])
     slope = np.where(seen, known - p, 0.0).sum(axis=0) - _EASE_PRECISION * ease
     curvature = np.where(seen, p * (1 - p), 0.0).sum(axis=0) + _EASE_PRECISION
-    return ease + np.clip(slope / curvature, -_STEP, _STEP)
+    return np.asarray(ease + np.clip(slope / curvature, -_STEP, _STEP))
 
 
 def _task_step(

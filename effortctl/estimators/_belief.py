@@ -50,7 +50,7 @@ def fit_rho(p: Floats, score: Floats, *, seed: int = 0) -> Floats:
     likelihood = _Likelihood(p[rows], score[rows])
     start = np.full(score.shape[1], _START)
     found = minimize(likelihood.penalised, start, jac=True, method="L-BFGS-B", tol=1e-9)
-    return RHO_LIMIT * np.tanh(np.maximum(found.x, 0.0))
+    return np.asarray(RHO_LIMIT * np.tanh(np.maximum(found.x, 0.0)))
 
 
 class _Likelihood:

@@ -52,9 +52,7 @@ class CostCurve:
         )
 
 
-def fit_costs(
-    difficulty: Floats, tokens: Floats, cost_usd: Floats
-) -> tuple[CostCurve | None, ...]:
+def fit_costs(difficulty: Floats, tokens: Floats, cost_usd: Floats) -> tuple[CostCurve | None, ...]:
     """Fit one curve per arm.
 
     Args:

@@ -70,7 +70,6 @@ class CurvePrior:
     slope_sd: float = 0.4
 
 
-_COMMON_SLOPE = CurvePrior(slope=1.0, slope_sd=1.0)
 _VAGUE = CurvePrior()
 
 
@@ -102,11 +101,9 @@ def fit_curves(
         group_slope, slope_sd = np.zeros(group.max() + 1), np.full(group.max() + 1, 1e-6)
     else:
         one = np.zeros(len(group), dtype=np.intp)
-        common = _newton(
-            data, wanted, one, np.array([1.0]), np.array([_COMMON_SLOPE.slope_sd])
-        ).slope[0]
+        common = _newton(data, wanted, one, slopes=(np.ones(1), np.ones(1))).slope[0]
         group_slope, slope_sd = _slope_priors(wanted, group, float(common))
-    fit = _newton(data, wanted, group, group_slope, slope_sd)
+    fit = _newton(data, wanted, group, slopes=(group_slope, slope_sd))
     intercept = _monotone(fit, models, efforts)
     return tuple(
         ArmCurve(intercept=float(a), slope=float(fit.slope[g]))
@@ -155,9 +152,11 @@ def _newton(
     data: _Data,
     wanted: Sequence[CurvePrior],
     group: NDArray[np.intp],
-    slope_at: Floats,
-    slope_sd: Floats,
+    *,
+    slopes: tuple[Floats, Floats],
 ) -> _Fit:
+    """Maximise the penalised likelihood; `slopes` are the mean and spread of their prior."""
+    slope_at, slope_sd = slopes
     arms, groups = len(wanted), len(slope_at)
     at = np.concatenate([[prior.intercept for prior in wanted], slope_at])
     precision = np.concatenate([[p.intercept_sd**-2 for p in wanted], slope_sd**-2.0])
@@ -187,7 +186,7 @@ def _monotone(fit: _Fit, models: Sequence[str], efforts: Sequence[str]) -> Float
     for model in set(models):
         columns = sorted(
             (j for j, name in enumerate(models) if name == model and efforts[j] in EFFORTS[1:]),
-            key=lambda j: EFFORTS.index(efforts[j]),  # type: ignore[arg-type]  # checked above
+            key=lambda j: EFFORTS.index(efforts[j]),
         )
         for run in _runs(columns, fit):
             intercept[run] = pool_adjacent(intercept[run], fit.information[run])

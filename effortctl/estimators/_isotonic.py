@@ -35,7 +35,9 @@ def isotonic_knots(p: Floats, score: Floats) -> tuple[tuple[float, float], ...]:
     its ends away from 0 and 1.
     """
     order = np.argsort(p, kind="stable")
-    bins = [chunk for chunk in np.array_split(order, min(_BINS, max(1, len(p) // 20))) if chunk.size]
+    bins = [
+        chunk for chunk in np.array_split(order, min(_BINS, max(1, len(p) // 20))) if chunk.size
+    ]
     at = np.array([p[chunk].mean() for chunk in bins])
     size = np.array([float(chunk.size) for chunk in bins])
     level = pool_adjacent(np.array([score[chunk].mean() for chunk in bins]), size)

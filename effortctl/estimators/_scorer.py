@@ -133,10 +133,11 @@ class DifficultyScorer:
                 total += weight * part.predict([task.category for task in tasks])
             else:
                 total += weight * part.predict(x)
-        return np.clip(total, self.low, self.high)
+        return np.asarray(np.clip(total, self.low, self.high))
 
     def labels(self, difficulty: Floats) -> tuple[DifficultyLabel, ...]:
         """Words for difficulties: quantile bands of the training tasks."""
         if self.bands[0] == self.bands[-1]:
-            return ("medium",) * len(difficulty)
-        return tuple(DIFFICULTY_LABELS[i] for i in np.searchsorted(self.bands, difficulty))
+            return tuple("medium" for _ in difficulty)
+        bands = np.searchsorted(self.bands, difficulty).tolist()
+        return tuple(DIFFICULTY_LABELS[band] for band in bands)

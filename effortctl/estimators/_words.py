@@ -43,9 +43,7 @@ def hashed_words(text: str, *, bits: int) -> dict[int, float]:
         return {}
     weights = [1.0 + log(count) if count > 1 else 1.0 for count in counts.values()]
     length = sqrt(sum(weight * weight for weight in weights))
-    return {
-        bucket: weight / length for bucket, weight in zip(counts, weights, strict=True)
-    }
+    return {bucket: weight / length for bucket, weight in zip(counts, weights, strict=True)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,7 +36,7 @@ ALL_ARMS = "local-all"
 Story = Literal["first try", "escalated", "exhausted"]
 _WANTED: Mapping[Story, int] = {"first try": 2, "escalated": 6, "exhausted": 2}
 _LOOK_AT_MOST = 120
-_PER_FAMILY = 3
+_ALIKE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +227,7 @@ class _Demo:
 
     def tell(self) -> Iterator[Shown]:
         """Climb task after task until enough different stories were seen."""
-        wanted, families = Counter(_WANTED), Counter[str | None]()
+        wanted, told = Counter(_WANTED), Counter[tuple[Story, str | None]]()
         for case in self._cases[:_LOOK_AT_MOST]:
             if not wanted.total():
                 return
@@ -235,9 +235,10 @@ class _Demo:
             if trace is None:
                 continue
             story = _story(trace)
-            if wanted[story] and families[case.cluster] < _PER_FAMILY:
+            kind = (story, case.task.category)
+            if wanted[story] and told[kind] < _ALIKE:
                 wanted[story] -= 1
-                families[case.cluster] += 1
+                told[kind] += 1
                 yield Shown(case, trace, story)
 
     def finish(self) -> Iterator[Progress]:

@@ -79,7 +79,7 @@ class BeliefModel:
             ConfigError: A field has another length or leaves its range.
         """
         return BeliefModel(
-            rho=_within("rho", self.rho, shape=(arms,), low=-1.0),
+            rho=in_range("rho", self.rho, shape=(arms,), low=-1.0),
             tpr=_probabilities("tpr", self.tpr, shape=(arms,)),
             fpr=_probabilities("fpr", self.fpr, shape=(arms,)),
             stop_on_pass=self.stop_on_pass,
@@ -179,10 +179,10 @@ class Forecast:
         shape = p.shape
         fill = object.__setattr__
         fill(self, "p_correct", _probabilities("p_correct", p, shape=shape))
-        fill(self, "cost_usd", _within("cost_usd", self.cost_usd, shape=shape, high=math.inf))
+        fill(self, "cost_usd", in_range("cost_usd", self.cost_usd, shape=shape, high=math.inf))
         for name in ("latency_s", "switch_usd"):
             if getattr(self, name) is not None:
-                value = _within(name, getattr(self, name), shape=shape, high=math.inf)
+                value = in_range(name, getattr(self, name), shape=shape, high=math.inf)
                 fill(self, name, value)
         if self.allowed is not None:
             fill(self, "allowed", np.broadcast_to(np.asarray(self.allowed, dtype=bool), shape))
@@ -242,10 +242,10 @@ class Forecast:
 
 
 def _probabilities(name: str, values: ArrayLike, *, shape: tuple[int, ...]) -> Floats:
-    return _within(name, values, shape=shape)
+    return in_range(name, values, shape=shape)
 
 
-def _within(
+def in_range(
     name: str,
     values: ArrayLike,
     *,

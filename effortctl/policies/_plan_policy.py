@@ -11,7 +11,7 @@ import numpy as np
 
 from effortctl._errors import ConfigError, EffortctlWarning
 from effortctl.policies._belief_grid import grid, right_given_theta, verdict_evidence
-from effortctl.policies._inputs import BeliefModel, Forecast, Terms
+from effortctl.policies._inputs import BeliefModel, Forecast, Terms, in_range
 from effortctl.policies._plan import MAX_ARMS, arms_worth_planning, plan_task
 from effortctl.policies._solve import STOP, Limit, Problem, Solved, solve
 
@@ -63,7 +63,7 @@ class PlanPolicy:
         Terms(self.value_usd, self.usd_per_second)
         for name in ("rho", "tpr", "fpr"):
             numbers = [*getattr(self, name).values(), getattr(self, f"default_{name}")]
-            BeliefModel(**{"rho": 0.0, name: np.array(numbers)}).table(len(numbers))
+            in_range(name, numbers, shape=(len(numbers),), low=-1.0 if name == "rho" else 0.0)
         bad = {arm: usd for arm, usd in self.switch_usd.items() if not 0 <= usd < np.inf}
         if bad:
             raise ConfigError(f"switch_usd must be finite and not negative, got {bad}")
@@ -153,7 +153,8 @@ class PlanPolicy:
             self._of("fpr", every)[:, None],
         )
         tried = range(len(kept), len(every))
-        belief, held = grid()[1], []
+        belief = grid()[1]
+        held: list[Floats] = []
         for j in tried:
             passed = seen[every[j]]
             said = (evidence.passed if passed else evidence.failed)[0, j]

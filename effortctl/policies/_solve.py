@@ -19,8 +19,6 @@ from effortctl.policies._belief_grid import Evidence, half_table
 from effortctl.policies._states import FAILED, PASSED, UNTRIED, States, states_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from effortctl.policies._belief_grid import Floats
@@ -177,16 +175,16 @@ def _products(problem: Problem, states: States) -> tuple[Floats, Floats, Floats,
     left = np.concatenate([one.mass, *(t[:, None] for t in (*one.right, *one.now))], axis=1)
     own = [two.mass[:, 0], *two.right, *two.now]
     size_one, size_two = one.mass.shape[2], two.mass.shape[2]
-    by_one = left.reshape(tasks, -1, nodes) @ two.mass[:, 0].swapaxes(1, 2)
-    by_one = by_one.reshape(tasks, -1, count)
+    crossed = left.reshape(tasks, -1, nodes) @ two.mass[:, 0].swapaxes(1, 2)
+    by_one = crossed.reshape(tasks, -1, count)
     by_two = one.mass[:, 0] @ np.concatenate(own[1:], axis=1).swapaxes(1, 2) if own[1:] else None
     mass, held = by_one[:, 0], by_one[:, 1:rows]
     right, now = by_one[:, rows : rows + split], by_one[:, rows + split :]
     if by_two is not None:
-        split_out = by_two.reshape(tasks, size_one, -1, size_two).swapaxes(1, 2)
-        split_out = split_out.reshape(tasks, -1, count)
-        right = np.concatenate([right, split_out[:, : arms - split]], axis=1)
-        now = np.concatenate([now, split_out[:, arms - split :]], axis=1)
+        rest = by_two.reshape(tasks, size_one, -1, size_two).swapaxes(1, 2)
+        second = rest.reshape(tasks, -1, count)
+        right = np.concatenate([right, second[:, : arms - split]], axis=1)
+        now = np.concatenate([now, second[:, arms - split :]], axis=1)
     return mass, held, right, now
 
 
@@ -199,5 +197,3 @@ def _blocked(limits: tuple[Limit, ...], states: States) -> NDArray[np.bool_] | N
         over = used[:, None, :] + limit.used[:, :, None] > limit.left[:, None, None] * (1 + 1e-9)
         blocked = over if blocked is None else blocked | over
     return blocked
-
-

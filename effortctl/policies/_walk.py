@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from effortctl.policies._belief_grid import verdict_evidence
 from effortctl.policies._belief_grid import grid as theta_grid
+from effortctl.policies._belief_grid import verdict_evidence
 from effortctl.policies._solve import STOP, Limit, Problem, Solved, solve
 from effortctl.policies._states import FAILED, PASSED
 
@@ -121,7 +121,9 @@ class AgreementPlans:
         return Walked(tried, answer)
 
 
-def plans(right: Floats, price: Floats, *, model: BeliefModel, limits: tuple[Limit, ...]) -> Walkable:
+def plans(
+    right: Floats, price: Floats, *, model: BeliefModel, limits: tuple[Limit, ...]
+) -> Walkable:
     """Solve a batch of tasks.
 
     Args:
@@ -138,8 +140,8 @@ def plans(right: Floats, price: Floats, *, model: BeliefModel, limits: tuple[Lim
     return VerdictPlans(solve(Problem(start, evidence, price, model.digits, limits)))
 
 
-def _others(anchor: int, arms: int) -> list[int]:
-    return [arm for arm in range(arms) if arm != anchor]
+def _others(anchor: int, arms: int) -> Indices:
+    return np.delete(np.arange(arms), anchor)
 
 
 def _agreement_plans(
@@ -253,4 +255,3 @@ def walk(solved: Solved, tasks: Indices, *, verdicts: Bools) -> Walked:
             passed = np.zeros(len(row), dtype=np.bool_)
         state = state + np.where(passed, PASSED, FAILED) * solved.states.strides[choice]
     return Walked(tried, answer)
-

@@ -119,7 +119,14 @@ class SqliteLedger:
 
     # --- spending ------------------------------------------------------------------------------------
 
-    def reserve(self, needed: Decimal, *, budgets: Sequence[Budget], trace_id: str) -> str:
+    def reserve(
+        self,
+        needed: Decimal,
+        *,
+        budgets: Sequence[Budget],
+        trace_id: str,
+        wait_s: float | None = None,
+    ) -> str:
         """Set dollars aside under every budget, or under none; return the reservation's id.
 
         Waits up to `wait_s` when other traces' open reservations are all that is in the way: most
@@ -129,13 +136,14 @@ class SqliteLedger:
             needed: Worst case of the call. 0 is always granted.
             budgets: Limits to respect. One without a scope holds for `trace_id` alone.
             trace_id: The decision the call belongs to.
+            wait_s: Wait no longer than this, e.g. because the task has a deadline.
 
         Raises:
             BudgetExceededError: Some budget cannot hold it.
             StoreError: The ledger cannot be read or written; do not make the call.
         """
         request = Request.of(needed, budgets, trace_id)
-        for pause_s in self._polls():
+        for pause_s in self._polls(wait_s):
             granted = self._try_reserve(request)
             if isinstance(granted, str):
                 return granted
@@ -144,11 +152,18 @@ class SqliteLedger:
             self._sleep(pause_s)
         raise AssertionError  # pragma: no cover - the last poll returns or raises
 
-    async def areserve(self, needed: Decimal, *, budgets: Sequence[Budget], trace_id: str) -> str:
+    async def areserve(
+        self,
+        needed: Decimal,
+        *,
+        budgets: Sequence[Budget],
+        trace_id: str,
+        wait_s: float | None = None,
+    ) -> str:
         """`reserve` for asyncio: no thread is held while it waits, so settlements can get through."""
         request = Request.of(needed, budgets, trace_id)
         loop = asyncio.get_running_loop()
-        for pause_s in self._polls():
+        for pause_s in self._polls(wait_s):
             work = loop.run_in_executor(None, self._try_reserve, request)
             try:
                 granted = await asyncio.shield(work)
@@ -170,9 +185,10 @@ class SqliteLedger:
         if isinstance(granted, str):
             self.settle(granted, Cost(usd=Decimal(0), source="free"), row={})
 
-    def _polls(self) -> Iterator[float | None]:
+    def _polls(self, wait_s: float | None) -> Iterator[float | None]:
         """Pauses between tries, growing with jitter; None before the last word."""
-        deadline = self._monotonic() + self._wait_s
+        longest_s = self._wait_s if wait_s is None else min(self._wait_s, wait_s)
+        deadline = self._monotonic() + longest_s
         pause_s = _FIRST_POLL_S
         while (left_s := deadline - self._monotonic()) > 0:
             yield min(left_s, pause_s * self._rng.uniform(0.5, 1.5))

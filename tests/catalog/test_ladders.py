@@ -79,13 +79,14 @@ def test_the_local_ladders_are_those_of_the_recording():
     assert set(names(load_ladder("local-all"))) == LOCAL_ARMS
     assert names(load_ladder("local")) == [
         "qwen2.5-coder-0.5b@none",
-        "qwen2.5-coder-0.5b@low",
+        "qwen2.5-coder-1.5b@none",
         "qwen2.5-coder-1.5b@low",
     ]
     for arm in load_ladder("local-all").arms:
         assert arm.endpoint.kind == "recorded"
         assert arm.effort_style == "prompt"
         assert arm.price == Price()
+        assert arm.max_output_tokens_limit == arm.max_output_tokens
     high = {arm.name: arm for arm in load_ladder("local-all").arms}["qwen2.5-coder-0.5b@high"]
     assert (high.samples, high.resample_temperature) == (3, 0.8)
     live = load_ladder("local-live")

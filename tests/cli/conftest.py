@@ -26,7 +26,9 @@ def cli():
     """Runs a command line; gives stdout, stderr and exit_code."""
 
     def run(*arguments, stdin=None):
-        return CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
+        return CliRunner().invoke(
+            app, [str(a) for a in arguments], input=stdin, prog_name="effortctl"
+        )
 
     return run
 
@@ -85,11 +87,11 @@ def ladder_file(tmp_path):
 
     def write(base_url, *, price='{ input_usd_per_mtok = "1", output_usd_per_mtok = "2" }'):
         lines = ['[ladder]\nname = "mine"\ndescription = "Two arms of a test server"']
-        for effort in ("low", "high"):
+        for effort, cap in (("low", 200), ("high", 4000)):
             lines.append(
                 f'[[arm]]\nname = "m@{effort}"\nmodel = "m"\neffort = "{effort}"\n'
                 f'endpoint = {{ name = "mine", base_url = "{base_url}" }}\n'
-                "max_output_tokens = 100" + (f"\nprice = {price}" if price else "")
+                f"max_output_tokens = {cap}" + (f"\nprice = {price}" if price else "")
             )
         path = tmp_path / "mine.toml"
         path.write_text("\n\n".join(lines))

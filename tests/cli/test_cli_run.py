@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from effortctl._types import Trace
-from effortctl.stores import SqliteLedger, read_traces
+from effortctl.stores import SqliteLedger, default_ledger_path, read_traces
 from effortctl.testing import MockServer
 
 
@@ -26,12 +26,10 @@ def spent(tmp_path):
 # --- recorded tasks --------------------------------------------------------------------------------
 
 
-def test_a_recorded_task_climbs_and_its_trace_is_printed_as_json(
-    cli, recording, task_ids, spent, rungs
-):
+def test_a_recorded_task_climbs_and_its_trace_is_printed_as_json(cli, recording, task_ids, rungs):
     done = cli(
         "run", "--task", task_ids[2], "--recording", recording, "--usd-per-hour", "36",
-        "--ledger", spent, "--json",
+        "--json",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
@@ -45,10 +43,8 @@ def test_a_recorded_task_climbs_and_its_trace_is_printed_as_json(
     assert done.stderr == ""
 
 
-def test_every_attempt_has_its_line_and_the_end_its_sentence(
-    cli, recording, task_ids, spent, rungs
-):
-    done = cli("run", "--task", task_ids[2], "--recording", recording, "--ledger", spent)
+def test_every_attempt_has_its_line_and_the_end_its_sentence(cli, recording, task_ids, rungs):
+    done = cli("run", "--task", task_ids[2], "--recording", recording)
     first, reason, second, *_ = done.stdout.splitlines()
     assert first.split() == f"{rungs[0].name} {rungs[0].effort} 5 tok 2.00 s fail $0".split()
     assert reason.startswith("    The final number")
@@ -87,7 +83,6 @@ def test_a_prompt_climbs_the_ladder_of_a_server_and_is_booked(cli, by_effort, la
         "run", "What is 17*24?", "--ladder", ladder_file(by_effort.base_url),
         "--verify", "regex:'^408$'", "--budget", "0.05", "--deadline", "30", "--ledger", spent, "--json",
     )  # fmt: skip
-    print(done.stdout)
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert [a["effective_effort"] for a in document["attempts"]] == ["low", "high"]
@@ -97,24 +92,24 @@ def test_a_prompt_climbs_the_ladder_of_a_server_and_is_booked(cli, by_effort, la
     assert booked == Decimal(document["cost_usd"])
 
 
-@pytest.mark.parametrize(("carry", "turns"), [("feedback", 3), ("none", 1)])
-def test_the_failed_answer_is_carried_or_not(cli, by_effort, ladder_file, spent, carry, turns):
+@pytest.mark.parametrize("carried", [("feedback", 3), ("none", 1)])
+def test_the_failed_answer_is_carried_or_not(cli, by_effort, ladder_file, carried):
+    carry, turns = carried
     cli(
         "run", "What is 17*24?", "--ladder", ladder_file(by_effort.base_url), "--carry", carry,
-        "--verify", "number:408", "--ledger", spent,
+        "--verify", "number:408",
     )  # fmt: skip
     assert len(by_effort.hits[-1].body["messages"]) == turns
 
 
 def test_the_prompt_can_come_from_stdin_and_the_ladder_from_the_environment(
-    cli, by_effort, ladder_file, spent, monkeypatch
+    cli, by_effort, ladder_file, monkeypatch
 ):
     monkeypatch.setenv("EFFORTCTL_LADDER", str(ladder_file(by_effort.base_url)))
-    monkeypatch.setenv("EFFORTCTL_LEDGER", str(spent))
     done = cli("run", "-", "-q", stdin="What is\n17*24?")
     assert done.stdout.strip() == "40", "without a check the first complete answer is taken"
     assert "17*24" in json.dumps(by_effort.hits[0].body)
-    assert spent.exists()
+    assert default_ledger_path().exists()
 
 
 def test_the_cache_saves_the_second_call_and_says_so(cli, by_effort, ladder_file, spent):
@@ -128,15 +123,12 @@ def test_the_cache_saves_the_second_call_and_says_so(cli, by_effort, ladder_file
     assert len(by_effort.hits) == 1
 
 
-def test_traces_are_appended_without_the_text_of_answers(
-    cli, by_effort, ladder_file, spent, tmp_path
-):
+def test_traces_are_appended_without_the_text_of_answers(cli, by_effort, ladder_file, tmp_path):
     path = tmp_path / "t.jsonl"
     for _ in range(2):
         cli(
             "run", "hi", "--ladder", ladder_file(by_effort.base_url), "--traces", path,
-            "--ledger", spent,
-        )  # fmt: skip
+            )  # fmt: skip
     traces = list(read_traces(path))
     assert len(traces) == 2
     assert traces[0].attempts[0].answer.text == ""
@@ -160,7 +152,7 @@ def test_a_budget_that_ends_on_the_way_still_gives_the_best_answer(
     cli, by_effort, ladder_file, spent
 ):
     done = cli(
-        "run", "hi", "--ladder", ladder_file(by_effort.base_url), "--budget", "0.0006",
+        "run", "hi", "--ladder", ladder_file(by_effort.base_url), "--budget", "0.002",
         "--verify", "number:408", "--ledger", spent,
     )  # fmt: skip
     assert done.exit_code == 5
@@ -172,7 +164,9 @@ def test_a_budget_that_ends_on_the_way_still_gives_the_best_answer(
 def test_a_server_that_refuses_us_ends_with_code_6_after_one_call(cli, ladder_file, spent, fault):
     with MockServer() as server:
         server.script([fault], repeat=True)
-        done = cli("run", "hi", "--ladder", ladder_file(server.base_url), "--ledger", spent, "--json")
+        done = cli(
+            "run", "hi", "--ladder", ladder_file(server.base_url), "--ledger", spent, "--json"
+        )
         assert len(server.hits) == 1
     assert done.exit_code == 6
     document = json.loads(done.stdout)
@@ -234,25 +228,29 @@ def test_bad_input_is_one_sentence_and_code_3(cli, spent, arguments, sentence):
     [
         ('[ladder]\nname = "empty"\n', "the ladder is empty"),
         ("[ladder\n", "not valid TOML"),
-        ('[[arm]]\nmodel = "gpt-6-luna"\nefort = "low"\n', "'efort' is not a known key"),
+        ('[[arm]]\nmodel = "gpt-6-luna"\nefort = "low"\n', "is not a known key"),
         (
             '[[arm]]\nmodel = "gpt-6-astra"\neffort = "none"\non_unsupported = "error"\n',
             "effort 'none' is not accepted (accepted: low, medium, high, xhigh, max)",
         ),
     ],
 )
-def test_a_bad_ladder_file_is_named_with_what_is_wrong(cli, tmp_path, spent, text, sentence):
+def test_a_bad_ladder_file_is_named_with_what_is_wrong(cli, tmp_path, text, sentence):
     path = tmp_path / "bad.toml"
     path.write_text(text)
-    done = cli("run", "hi", "--ladder", path, "--ledger", spent)
+    done = cli("run", "hi", "--ladder", path)
     assert done.exit_code == 3
     assert "bad.toml" in done.stderr
-    assert sentence.replace("'efort'", "efort") in done.stderr.replace("`", "").replace("'efort'", "efort")
+    assert sentence.replace("'efort'", "efort") in done.stderr.replace("`", "").replace(
+        "'efort'", "efort"
+    )
     assert done.stderr.count("\n") == 1
 
 
 def test_an_unreadable_ledger_stops_the_run_before_any_call(cli, by_effort, ladder_file, spent):
-    spent.write_text("this is not a database, and long enough to be told apart from an empty one" * 9)
+    spent.write_text(
+        "this is not a database, and long enough to be told apart from an empty one" * 9
+    )
     done = cli("run", "hi", "--ladder", ladder_file(by_effort.base_url), "--ledger", spent)
     assert done.exit_code == 3
     assert done.stderr.startswith("Error: ")
@@ -274,7 +272,12 @@ def test_a_missing_key_books_nothing(cli, spent):
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("hi", "--task", "sums/018"), ("hi", "--ladder", "openai", "--arm", "x"), ("hi", "--no-such")],
+    [
+        (),
+        ("hi", "--task", "sums/018"),
+        ("hi", "--ladder", "openai", "--arm", "x"),
+        ("hi", "--no-such"),
+    ],
 )
 def test_a_wrong_command_line_is_code_2(cli, arguments):
     assert cli("run", *arguments).exit_code == 2

@@ -138,7 +138,8 @@ def test_nothing_to_compare_is_said():
 def test_a_truncated_answer_stays_truncated_because_no_larger_cap_was_recorded():
     one = suite([set()])
     cut_off = [
-        answer.model_copy(update={"finish": "truncated"}) for answer in one.backend._answers.values()
+        answer.model_copy(update={"finish": "truncated"})
+        for answer in one.backend._answers.values()
     ]
     _, table = play(RecordedSuite(cases=one.cases, backend=RecordedBackend(cut_off)))
     assert (table.ladder.accepted, table.ladder.escalations) == (0, 2)
@@ -304,9 +305,7 @@ def test_live_tasks_are_announced_before_they_are_tried_and_capitals_climb():
     attempts = []
     events = list(run_live(backend, usd_per_hour=Decimal(36), on_attempt=attempts.append))
     assert [type(event) for event in events[:4]] == [LiveTask, Trace, LiveTask, Trace]
-    traces = {
-        task.title: trace for task, trace in zip(events[::2], events[1::2], strict=True)
-    }
+    traces = {task.title: trace for task, trace in zip(events[::2], events[1::2], strict=True)}
     assert traces["The capital of Turkey"].outcome == "accepted"
     assert len(traces["The capital of Poland"].attempts) == 6, "four arms, the last three times"
     assert sum(len(trace.attempts) for trace in traces.values()) == len(attempts)
