@@ -107,6 +107,8 @@ def _pip_download(folder: Path) -> Path:
         "--only-binary=:all:",
         "--no-input",
         "--disable-pip-version-check",
+        "--retries=1",
+        "--timeout=15",
         "-q",
     ]
     command = [sys.executable, "-m", "pip", "download", *options, "-d", str(folder), requirement]

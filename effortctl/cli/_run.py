@@ -308,7 +308,7 @@ class _Screen:
         self._status = None
         trace = outcome.trace
         if self._as_json:
-            print_json(trace.model_dump(mode="json") | {"cost_usd": str(trace.cost_usd)})
+            print_json(trace.model_dump(mode="json") | {"cost_usd": f"{trace.cost_usd:f}"})
             return
         if self._quiet:
             typer.echo(outcome.value or "")

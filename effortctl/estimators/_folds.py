@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Fold: TypeAlias = "tuple[NDArray[np.intp], NDArray[np.intp]]"
 """Positions to train on, and positions held out."""
 
-_ENOUGH_GROUPS = 3.0
+_ENOUGH_GROUPS = 2.0
 
 
 def group_names(
@@ -30,7 +30,7 @@ def group_names(
 
     Tasks of one source look alike, and a model that has seen some of them looks better on the others
     than it will be on new sources. So, in this order: what the caller says; clusters; categories.
-    A label is used when there are at least three groups' worth of it (inverse Simpson index).
+    A label is used when there are at least two groups' worth of it (inverse Simpson index).
 
     Returns:
         What was chosen (`given`, `cluster`, `category` or `task`), and a group for every task. Tasks
