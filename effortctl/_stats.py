@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MOST_OF_THE_CAPITAL = 0.9
 """Largest share of its capital the betting test stakes at once; at 1 a single loss would end it."""
 
+_BATCH = 200_000
+"""Numbers resampled at a time: a few megabytes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
@@ -144,10 +147,12 @@ def paired_bootstrap(
     sums = np.stack([np.bincount(member, weights=w) for w in (one, two, np.ones_like(one))])
     rng = np.random.default_rng(seed)
     groups = sums.shape[1]
-    totals = np.empty((draws, 3))
-    for i in range(draws):
-        totals[i] = sums[:, rng.integers(groups, size=groups)].sum(axis=1)
-    drawn = _compare(totals.T, statistic)
+    batch = max(1, _BATCH // groups)
+    parts = [
+        sums[:, rng.integers(groups, size=(min(batch, draws - done), groups))].sum(axis=2)
+        for done in range(0, draws, batch)
+    ]
+    drawn = _compare(np.concatenate(parts, axis=1), statistic)
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(_compare(sums.sum(axis=1), statistic)), float(low), float(high), level)
 

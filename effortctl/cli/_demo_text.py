@@ -19,6 +19,11 @@ _UPPER_BOUND = (
     "real use lets some wrong answers through: take the accepted shares as an upper bound."
 )
 
+_CHOSEN_HERE = (
+    "The ladder's arms were chosen by looking at this recording, which flatters it too. Checking is not "
+    "priced, and none of this says anything about hosted models."
+)
+
 
 def introduction(suite: RecordedSuite) -> list[str]:
     """What the demo is, in two lines, and the one thing it cannot show."""
@@ -117,8 +122,7 @@ def findings(result: Table) -> list[str]:
     return [
         _against_best(result),
         _UPPER_BOUND,
-        "The ladder's arms were chosen by looking at this recording, which flatters it too. Checking is "
-        "not priced, and none of this says anything about hosted models.",
+        _CHOSEN_HERE,
     ]
 
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _WORD = re.compile(rb"[a-z0-9\x80-\xff]{2,}")
+_START = zlib.crc32(b"\n")
+"""Stands before the first word, so that how a prompt begins is a pair of its own."""
+
 _LOOK_AT = 8192
 """Characters of a prompt that are read; bounds the time of one prediction."""
 
@@ -31,7 +34,7 @@ def hashed_words(text: str, *, bits: int) -> dict[int, float]:
     """Bucket → weight of one prompt; the weights have length 1."""
     mask = (1 << bits) - 1
     counts: dict[int, int] = {}
-    before = 0
+    before = _START
     crc32 = zlib.crc32
     for word in _WORD.findall(text[:_LOOK_AT].lower().encode("utf-8", "replace")):
         alone = crc32(word)

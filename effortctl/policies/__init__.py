@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from effortctl.policies._guarded import FixedLadder, Guarded
     from effortctl.policies._inputs import Agreement, BeliefModel, Forecast, Terms
     from effortctl.policies._ladders import LadderTable, all_ladders, run_ladder
+    from effortctl.policies._pick import pick_arms
     from effortctl.policies._plan import (
         PlanTable,
         Recorded,
@@ -41,6 +42,7 @@ _HOME = {
     "_guarded": ("FixedLadder", "Guarded"),
     "_inputs": ("Agreement", "BeliefModel", "Forecast", "Terms"),
     "_ladders": ("LadderTable", "all_ladders", "run_ladder"),
+    "_pick": ("pick_arms",),
     "_plan": (
         "PlanTable",
         "Recorded",
@@ -78,6 +80,7 @@ __all__ = [
     "all_ladders",
     "certify",
     "draw_verdicts",
+    "pick_arms",
     "plan_batch",
     "plan_task",
     "replay_plan",

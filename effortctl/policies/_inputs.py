@@ -209,7 +209,7 @@ class Forecast:
         switched: Floats = cost + self.switch_usd * (warm != np.arange(cost.shape[1]))
         return switched
 
-    def rows(self, part: slice) -> Forecast:
+    def rows(self, part: slice | NDArray[np.intp]) -> Forecast:
         """The forecast of some tasks."""
         return self._map(lambda array: array[part])
 

@@ -1,6 +1,6 @@
 """What is kept on disk: money in the ledger, accepted answers in the cache, traces of every task.
 
-The ledger fails closed (no reading, no spending); the cache fails open (no reading, no harm).
+Outcome files hold what arms did on tasks, to learn from. The ledger fails closed (no reading, no spending); the cache fails open (no reading, no harm).
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 from effortctl.stores._entries import LedgerEntry, LedgerTotal, ledger_row
 from effortctl.stores._key import cache_key
 from effortctl.stores._ledger import MemoryLedger, SqliteLedger, default_ledger_path
+from effortctl.stores._matrix import OutcomeMatrix
+from effortctl.stores._outcome_rows import OutcomeRow
+from effortctl.stores._outcome_traces import trace_rows
+from effortctl.stores._outcomes import matrix_rows, outcome_matrix, read_outcomes, write_outcomes
 from effortctl.stores._singleflight import SingleFlight
 from effortctl.stores._traces import TraceStore, read_traces
 
@@ -21,13 +25,20 @@ __all__ = [
     "LedgerEntry",
     "LedgerTotal",
     "MemoryLedger",
+    "OutcomeMatrix",
+    "OutcomeRow",
     "SingleFlight",
     "SqliteLedger",
     "TraceStore",
     "cache_key",
     "default_ledger_path",
     "ledger_row",
+    "matrix_rows",
+    "outcome_matrix",
+    "read_outcomes",
     "read_traces",
+    "trace_rows",
+    "write_outcomes",
 ]
 
 

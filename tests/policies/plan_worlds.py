@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from hypothesis import settings
 from hypothesis import strategies as st
 from scipy.special import ndtri
 
 from effortctl.policies import BeliefModel, Forecast
+
+quick = settings(max_examples=30, deadline=None)
+few = settings(max_examples=5, deadline=None)
 
 probabilities = st.floats(0.0, 1.0)
 dollars = st.floats(1e-5, 0.2)

@@ -6,9 +6,9 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from plan_worlds import cases, forecasts, loadings, probabilities, values_usd
+from plan_worlds import cases, forecasts, loadings, probabilities, quick, values_usd
 
 from effortctl.policies import Agreement, BeliefModel, Forecast, Terms, plan_batch, plan_task
 from effortctl.policies._belief_grid import grid, right_given_theta
@@ -56,7 +56,7 @@ def best_worth(table, prices, *, says, stop_on_pass):
     return worth(table, ())
 
 
-@settings(max_examples=60)
+@quick
 @given(cases(most=3), values_usd)
 def test_the_plan_is_the_best_of_all_decision_trees(case, value_usd):
     forecast, model = case
@@ -67,14 +67,12 @@ def test_the_plan_is_the_best_of_all_decision_trees(case, value_usd):
         return chance if verdict else 1 - chance
 
     prices = forecast.cost_usd[0] / value_usd
-    worth = best_worth(
-        joint(forecast, model), prices, says=says, stop_on_pass=model.stop_on_pass
-    )
+    worth = best_worth(joint(forecast, model), prices, says=says, stop_on_pass=model.stop_on_pass)
     found = plan_task(forecast, model, Terms(value_usd))
     assert found.net_usd / value_usd == pytest.approx(worth, abs=1e-7)
 
 
-@settings(max_examples=60)
+@quick
 @given(forecasts(most=3), loadings, st.tuples(*[probabilities] * 3), values_usd)
 def test_a_plan_on_agreement_is_the_best_of_all_decision_trees(forecast, rho, rates, value_usd):
     both, one, none = rates
@@ -94,6 +92,7 @@ def test_a_plan_on_agreement_is_the_best_of_all_decision_trees(forecast, rho, ra
     assert found.net_usd / value_usd == pytest.approx(worth, abs=1e-7)
 
 
+@quick
 @given(forecasts(), loadings, values_usd)
 def test_an_exact_check_needs_only_two_digits(forecast, rho, value_usd):
     exact = BeliefModel(rho=rho)
@@ -103,6 +102,7 @@ def test_an_exact_check_needs_only_two_digits(forecast, rho, value_usd):
     assert two.net_usd[0] == pytest.approx(three.net_usd[0], abs=1e-7 * value_usd)
 
 
+@quick
 @given(st.lists(probabilities, min_size=1, max_size=5), st.floats(-1.0, 1.0))
 def test_the_belief_keeps_every_marginal(p, rho):
     right = right_given_theta(np.array([p]), np.full(len(p), rho))

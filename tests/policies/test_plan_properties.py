@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from plan_worlds import cases, forecasts, loadings, probabilities, values_usd
+from plan_worlds import cases, few, forecasts, loadings, probabilities, quick, values_usd
 
 from effortctl.policies import Agreement, BeliefModel, Forecast, Terms, plan_batch, plan_task
 
@@ -17,6 +17,7 @@ def plan(case, value_usd):
     return plan_task(*case, Terms(value_usd))
 
 
+@quick
 @given(cases(), values_usd)
 def test_a_plan_is_worth_at_least_what_the_best_single_arm_is(case, value_usd):
     forecast, _ = case
@@ -24,6 +25,7 @@ def test_a_plan_is_worth_at_least_what_the_best_single_arm_is(case, value_usd):
     assert plan(case, value_usd).net_usd >= max(0.0, single.max()) - CLOSE * value_usd
 
 
+@quick
 @given(cases(), values_usd, st.floats(1.1, 100.0))
 def test_a_higher_value_never_lowers_worth_spending_or_quality(case, value_usd, factor):
     low, high = plan(case, value_usd), plan(case, value_usd * factor)
@@ -32,6 +34,7 @@ def test_a_higher_value_never_lowers_worth_spending_or_quality(case, value_usd, 
     assert high.cost_usd >= low.cost_usd - CLOSE * high.value_usd
 
 
+@quick
 @given(cases(), values_usd, st.randoms(use_true_random=False))
 def test_the_order_of_the_arms_does_not_matter(case, value_usd, random):
     forecast, model = case
@@ -44,6 +47,7 @@ def test_the_order_of_the_arms_does_not_matter(case, value_usd, random):
     )
 
 
+@quick
 @given(cases(), values_usd)
 def test_probabilities_are_probabilities(case, value_usd):
     found = plan(case, value_usd)
@@ -56,12 +60,14 @@ def test_probabilities_are_probabilities(case, value_usd):
         assert found.p_reach[found.first] == pytest.approx(1.0)
 
 
+@quick
 @given(cases(), values_usd)
 def test_no_arm_is_repeated(case, value_usd):
     order = plan(case, value_usd).order
     assert len(set(order)) == len(order)
 
 
+@quick
 @given(cases(), values_usd)
 def test_the_path_says_what_comes_next(case, value_usd):
     found = plan(case, value_usd)
@@ -72,6 +78,7 @@ def test_the_path_says_what_comes_next(case, value_usd):
         assert found.order[0] == found.first
 
 
+@quick
 @given(cases(), values_usd)
 def test_the_best_alternative_is_what_the_plan_starts_with(case, value_usd):
     found = plan(case, value_usd)
@@ -81,8 +88,10 @@ def test_the_best_alternative_is_what_the_plan_starts_with(case, value_usd):
         assert found.alternatives[found.first] == pytest.approx(best, abs=CLOSE * value_usd)
 
 
-@given(forecasts(), loadings, probabilities, values_usd, st.booleans())
-def test_a_useless_check_leaves_plain_routing(forecast, rho, share, value_usd, stops):
+@quick
+@given(forecasts(), st.tuples(loadings, probabilities, st.booleans()), values_usd)
+def test_a_useless_check_leaves_plain_routing(forecast, check, value_usd):
+    rho, share, stops = check
     model = BeliefModel(rho=rho, tpr=share, fpr=share, stop_on_pass=stops)
     found = plan_task(forecast, model, Terms(value_usd))
     single = value_usd * forecast.p_correct[0] - forecast.cost_usd[0]
@@ -90,6 +99,7 @@ def test_a_useless_check_leaves_plain_routing(forecast, rho, share, value_usd, s
     assert found.net_usd == pytest.approx(max(0.0, single.max()), abs=CLOSE * value_usd)
 
 
+@quick
 @given(forecasts(), loadings, values_usd)
 def test_free_arms_are_not_tried_in_vain(forecast, rho, value_usd):
     free = Forecast(p_correct=forecast.p_correct, cost_usd=0.0)
@@ -97,6 +107,7 @@ def test_free_arms_are_not_tried_in_vain(forecast, rho, value_usd):
     assert sum(found.p_reach.values()) <= 1 + 1e-9
 
 
+@quick
 @given(cases(), values_usd)
 def test_a_table_says_what_the_plan_of_each_task_says(case, value_usd):
     forecast, model = case
@@ -106,8 +117,10 @@ def test_a_table_says_what_the_plan_of_each_task_says(case, value_usd):
     assert table.p_reach[0].tolist() == pytest.approx(list(found.p_reach.values()))
 
 
-@given(forecasts(), probabilities, probabilities, loadings, values_usd)
-def test_agreement_is_worth_something_or_nothing_but_never_less(forecast, both, wrong, rho, value):
+@quick
+@given(forecasts(), st.tuples(probabilities, probabilities, loadings), values_usd)
+def test_agreement_is_worth_something_or_nothing_but_never_less(forecast, numbers, value):
+    both, wrong, rho = numbers
     model = BeliefModel(rho=rho, agreement=Agreement(both_right=both, both_wrong=wrong))
     found = plan_task(forecast, model, Terms(value))
     single = value * forecast.p_correct[0] - forecast.cost_usd[0]
@@ -116,13 +129,13 @@ def test_agreement_is_worth_something_or_nothing_but_never_less(forecast, both, 
     assert len(set(found.order)) == len(found.order)
 
 
-@settings(max_examples=20)
+@few
 @given(st.integers(0, 2**32 - 1), st.floats(0.5, 1.0), st.floats(0.0, 0.5))
 def test_chunks_do_not_change_a_plan(seed, tpr, fpr):
     rng = np.random.default_rng(seed)
-    forecast = Forecast(p_correct=rng.random((700, 6)), cost_usd=rng.random((700, 6)) / 20)
+    forecast = Forecast(p_correct=rng.random((300, 6)), cost_usd=rng.random((300, 6)) / 20)
     model = BeliefModel(rho=0.5, tpr=tpr, fpr=fpr)
     table = plan_batch(forecast, model, Terms(0.2))
-    some = rng.integers(700, size=5)
+    some = rng.integers(300, size=5)
     alone = [plan_batch(forecast.rows(slice(i, i + 1)), model, Terms(0.2)) for i in some]
     assert np.allclose(table.net_usd[some], [each.net_usd[0] for each in alone])
