@@ -10,6 +10,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -115,6 +116,7 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
     prices = mean_costs(offered)
     whole = complete(offered, with_verdicts=checks is None)
     split = _split(offered, whole, seed=seed)
+    mean_costs(offered.select_tasks(split.fit))  # refuses an arm whose dollars this part lacks
     fitted = fit_model(
         offered.select_tasks(split.fit),
         reliability=checks,
@@ -286,6 +288,7 @@ def _baselines(
             min_quality=same.only("min_quality"),
             longest=longest,
         )
+        chosen = _reached(chosen, seen)
         arms = tuple(names[j] for j in chosen)
         cost, quality_of = run_ladder(
             chosen, judged.matrix.score, judged.passed, cost_usd=judged.cost_usd
@@ -293,6 +296,18 @@ def _baselines(
         if not found or arms != found[0].arms:
             found.append(Contender(f"{kind} {' > '.join(arms)}", cost, quality_of, arms))
     return found
+
+
+def _reached(ladder: Sequence[int], seen: HeldOut) -> tuple[int, ...]:
+    """The ladder without the rungs no task got to: they cost nothing, but mean nothing either."""
+    left = np.ones(len(seen), dtype=np.bool_)
+    rungs: list[int] = []
+    for arm in ladder:
+        if not left.any():
+            break
+        rungs.append(arm)
+        left &= ~seen.passed[:, arm]
+    return tuple(rungs)
 
 
 # --- the certificate -------------------------------------------------------------------------------
@@ -327,10 +342,8 @@ def _histogram(difficulty: NDArray[np.float64]) -> Histogram:
 
 
 def _libraries(model: FittedModel) -> dict[str, str]:
-    from effortctl import __version__  # noqa: PLC0415 - the package imports its modules, not they it
-
     return {
-        "effortctl": __version__,
+        "effortctl": version("effortctl"),
         "numpy": np.__version__,
         "python": platform.python_version(),
         "scikit-learn": str(model.provenance["scikit_learn"]),

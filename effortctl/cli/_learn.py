@@ -1,0 +1,241 @@
+"""`effortctl learn`, `effortctl plan` and `effortctl policy`: from outcomes to a policy one can read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from effortctl._errors import ConfigError
+from effortctl._types import Task
+from effortctl.cli import _policy_text, _show
+from effortctl.cli._exits import print_json, told
+from effortctl.cli._options import AsJson
+
+if TYPE_CHECKING:
+    from effortctl._fitted_policy import FittedPolicy
+    from effortctl._held_out import VerifierChoice
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="Look at learned policies."
+)
+
+PolicyFile: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A policy that `effortctl learn` wrote.")
+]
+_NAMED = ("exact", "none", "recorded")
+
+
+def read_verifier(text: str) -> VerifierChoice:
+    """Read `exact`, `none`, `recorded`, or two rates such as `0.95,0.05`."""
+    for name in _NAMED:
+        if text == name:
+            return text  # type: ignore[return-value]  # it equals one of the three literals
+    try:
+        tpr, fpr = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a verifier; write exact, none, recorded, or TPR,FPR such as 0.95,0.05"
+        ) from None
+    return tpr, fpr
+
+
+def learn(  # noqa: PLR0913 - one parameter per option of the command
+    outcomes: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="OUTCOMES...",
+            help="Files of outcomes: .jsonl, .csv (either may end in .gz) or .parquet.",
+        ),
+    ],
+    *,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the policy goes.")
+    ] = Path("policy.json"),
+    arms: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Arms to choose from. Default: all.")
+    ] = None,
+    value_usd: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="Dollars an accepted correct answer is worth."),
+    ] = None,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(metavar="USD", help="Best quality for at most this a task.")
+    ] = None,
+    min_quality: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Lowest cost at no less than this quality.")
+    ] = None,
+    verifier: Annotated[
+        str,
+        typer.Option(
+            metavar="exact|none|recorded|TPR,FPR",
+            help="What will check answers: never wrong, nothing, as its recorded verdicts, or rates.",
+        ),
+    ] = "exact",
+    epsilon: Annotated[
+        float, typer.Option(help="Quality a certificate may give up for lower cost.")
+    ] = 0.01,
+    seed: Annotated[int, typer.Option(help="Makes splits and fits repeatable.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Learn from recorded outcomes when to try which arm, and whether that pays.
+
+    Without a target, the policy is tuned to match the best single arm for less money.
+
+    Examples:
+    - `effortctl learn outcomes.jsonl.gz -o policy.json`
+
+    - `effortctl learn a.csv b.csv --arms small,big --value-usd 0.05 --verifier 0.95,0.05`
+    """
+    choice = read_verifier(verifier)
+    with told(as_json=as_json):
+        from effortctl._learn import learn as learn_policy  # noqa: PLC0415 - slow to load
+        from effortctl.policies import Criteria  # noqa: PLC0415 - slow to load
+        from effortctl.stores import read_outcomes  # noqa: PLC0415 - with the others
+
+        with _progress() as tell:
+            tell("reading outcomes", 0.0)
+            fitted = learn_policy(
+                read_outcomes(*outcomes),
+                arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
+                value_usd=value_usd,
+                max_cost_usd=max_cost_usd,
+                min_quality=min_quality,
+                verifier=choice,
+                criteria=Criteria(epsilon=epsilon),
+                seed=seed,
+                progress=tell,
+            )
+        fitted.save(output)
+        if as_json:
+            print_json({"policy": str(output), **_policy_text.fields(fitted)})
+            return
+        _print_policy(fitted)
+        console = _show.out()
+        console.print()
+        console.print(f"Written to {output}", soft_wrap=True)
+        console.print(f"Next: effortctl plan --policy {output} PROMPT", soft_wrap=True)
+
+
+def plan(
+    prompt: Annotated[
+        str, typer.Argument(metavar="PROMPT", help="What would be asked; - reads it from stdin.")
+    ],
+    *,
+    policy: Annotated[
+        Path, typer.Option("--policy", "-p", metavar="FILE", help="A learned policy.")
+    ] = Path("policy.json"),
+    category: Annotated[
+        str | None, typer.Option(metavar="LABEL", help="The task's category, if outcomes had any.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Explain what a policy would do with a prompt, and why. Nothing is called.
+
+    Examples:
+    - `effortctl plan --policy policy.json "What is 17 * 24?"`
+
+    - `effortctl plan -p policy.json - --json < prompt.txt`
+    """
+    with told(as_json=as_json):
+        text = sys.stdin.read() if prompt == "-" else prompt
+        if not text.strip():
+            raise ConfigError("the prompt is empty; write what to ask")
+        fitted = _load(policy)
+        task = Task(input=text, category=category)
+        planned, expected = fitted.plan(task), fitted.model.estimates([task])
+        label, difficulty = expected.labels[0], float(expected.difficulty[0])
+        if as_json:
+            print_json(
+                {
+                    "difficulty": {"label": label, "logit": difficulty},
+                    "plan": planned.why,
+                    "certified": fitted.certificate.certified,
+                    "acting": fitted.policy().acting.name,
+                    "reason": fitted.certificate.reason,
+                }
+            )
+            return
+        console = _show.out()
+        console.print(f"Difficulty: {label} ({difficulty:+.2f} logits)")
+        for part in _policy_text.plan_parts(planned, fitted):
+            console.print(part)
+
+
+@app.command("show")
+def show(file: PolicyFile, *, as_json: AsJson = False) -> None:
+    """Show what a policy knows of the arms, what it was learned from, and its certificate.
+
+    Examples:
+    - `effortctl policy show policy.json`
+
+    - `effortctl policy show policy.json --json`
+    """
+    with told(as_json=as_json):
+        fitted = _load(file)
+        if as_json:
+            print_json({"policy": str(file), **_policy_text.fields(fitted)})
+        else:
+            _print_policy(fitted)
+
+
+@app.command("diff")
+def diff(
+    first: PolicyFile,
+    second: Annotated[Path, typer.Argument(metavar="FILE", help="Another one.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show what differs between two policies.
+
+    Examples:
+    - `effortctl policy diff old.json new.json`
+
+    - `effortctl policy diff old.json new.json --json`
+    """
+    with told(as_json=as_json):
+        changes = _policy_text.changes(_load(first), _load(second))
+        if as_json:
+            print_json({name: {"first": old, "second": new} for name, (old, new) in changes})
+            return
+        console = _show.out()
+        if not changes:
+            console.print("The policies are the same.")
+            return
+        for name, (old, new) in changes:
+            was, now = _policy_text.short(old), _policy_text.short(new)
+            console.print(f"{name}: {was} -> {now}", soft_wrap=True)
+
+
+def _load(path: Path) -> FittedPolicy:
+    from effortctl._fitted_policy import FittedPolicy  # noqa: PLC0415 - slow to load
+
+    return FittedPolicy.load(path)
+
+
+def _print_policy(fitted: FittedPolicy) -> None:
+    console = _show.out()
+    for part in _policy_text.policy_parts(fitted):
+        console.print(part)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not _show.stderr_is_terminal():
+        yield lambda _step, _done: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only on a terminal
+
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+    )
+    with Progress(*columns, console=_show.err(), transient=True) as bar:
+        work = bar.add_task("learning", total=1.0)
+        yield lambda step, done: bar.update(work, description=step, completed=done)

@@ -1,0 +1,308 @@
+"""Learning: what pays is certified and followed, what does not is refused, and the file is honest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from learn_data import ARMS, EASY, HARD, rows
+
+from effortctl import Arm, ConfigError, Price, StoreError
+from effortctl._fitted_policy import FittedPolicy
+from effortctl._learn import FEWEST_TASKS, _split, learn
+from effortctl.policies import Criteria, FixedLadder
+from effortctl.stores import outcome_matrix, read_outcomes
+from effortctl.testing import FakeBackend, answer
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+CODERS = ["GPT-4O-mini-2024-07-18", "DeepSeek-V3", "O4-Mini@low", "O4-Mini@medium", "O4-Mini@high"]
+LADDER = [Arm(name=name, model=name, price=Price()) for name in ARMS]
+LENIENT = Criteria(epsilon=0.05)
+
+
+def a_day():
+    return datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def world(*args, **options):
+    return outcome_matrix(rows(*args, **options))
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    return world()
+
+
+@pytest.fixture(scope="module")
+def fitted(matrix):
+    return learn(matrix, criteria=LENIENT, now=a_day)
+
+
+@pytest.fixture(scope="module")
+def uncertified():
+    return learn(world(60), now=a_day)
+
+
+def controller_of(policy, tried, **options):
+    """A controller whose arms answer as in the made-up world."""
+
+    def reply(call):
+        tried.append(call.arm.name)
+        hard = "permutation" in call.task.text
+        return answer("wrong" if hard and call.arm.name == "small" else "right")
+
+    backends = {"openai": FakeBackend(reply)}
+    return policy.controller(
+        LADDER, backends=backends, verify=lambda text: text == "right", **options
+    )
+
+
+# --- what pays, and what does not ------------------------------------------------------------------
+
+
+def test_a_policy_that_pays_is_certified(fitted):
+    plan, arm, ladder = fitted.results
+    assert fitted.certificate.certified, fitted.certificate.reason
+    assert (arm.arms, ladder.arms) == (("big",), ("small", "big"))
+    assert plan.cost_usd < 0.85 * ladder.cost_usd < ladder.cost_usd < arm.cost_usd
+    assert plan.quality > arm.quality - 0.02
+
+
+def test_a_controller_starts_where_the_prompt_says(fitted):
+    tried = []
+    with controller_of(fitted, tried) as controller:
+        easy, hard = (controller.run(text.format(5)) for text in (EASY, HARD))
+    assert easy.accepted
+    assert hard.accepted
+    assert tried == ["small", "big"], "one call each"
+    assert easy.trace.policy == "guarded:plan"
+    assert fitted.plan(HARD.format(5)).first == "big"
+
+
+def test_without_a_certificate_a_controller_climbs_the_best_fixed_ladder(uncertified):
+    assert not uncertified.certificate.certified
+    assert "do not route" in uncertified.certificate.reason
+    assert isinstance(uncertified.policy().acting, FixedLadder)
+    tried = []
+    with controller_of(uncertified, tried) as controller:
+        controller.run(HARD.format(5))
+    assert tuple(tried) == uncertified.certificate.fallback == ("small", "big")
+
+
+def test_shuffled_prompts_are_not_certified():
+    matrices = [world(120, seed=seed, shuffled=True) for seed in range(20)]
+    certified = sum(learn(m, criteria=LENIENT).certificate.certified for m in matrices)
+    assert certified <= 1, "5 % of 20"
+
+
+def test_a_check_that_says_nothing_leaves_one_try():
+    policy = learn(world(200), verifier=(0.5, 0.5))
+    assert not policy.certificate.certified
+    silent = learn(world(200), verifier="none")
+    assert silent.reliability == {"small": (1.0, 1.0), "big": (1.0, 1.0)}
+    assert silent.replay(world(50, seed=1)).tried.sum(axis=1).max() == 1
+
+
+# --- options ---------------------------------------------------------------------------------------
+
+
+def test_a_recorded_check_is_measured():
+    policy = learn(world(300, verdicts=True), verifier="recorded")
+    for tpr, fpr in policy.reliability.values():
+        assert tpr > 0.95
+        assert 0.1 < fpr < 0.3
+    with pytest.raises(ConfigError, match="verdicts"):
+        learn(world(100), verifier="recorded")
+
+
+def test_targets_are_met_on_the_tuning_tasks():
+    matrix = world(300)
+    cheap = learn(matrix, max_cost_usd=0.005)
+    good = learn(matrix, min_quality=0.95)
+    assert cheap.target.amount == 0.005
+    assert cheap.value_usd < good.value_usd
+    assert cheap.results[0].cost_usd == pytest.approx(0.005, rel=0.25)
+    assert learn(matrix, value_usd=0.5).value_usd == 0.5
+
+
+def test_an_infeasible_target_names_the_nearest_feasible_one():
+    with pytest.raises(ConfigError, match="nearest feasible target is min_quality"):
+        learn(world(100), min_quality=1.0, arms=["small"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"value_usd": 1.0, "min_quality": 0.5}, "give one of"),
+        ({"verifier": "perfect"}, "expected 'exact', 'none', 'recorded'"),
+        ({"verifier": (0.2, 0.9)}, "fpr <= tpr"),
+        ({"arms": ["huge"]}, "no outcomes of arm 'huge'"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ConfigError, match=message):
+        learn(world(40), **options)
+
+
+def test_too_few_tasks_and_missing_dollars_are_refused():
+    with pytest.raises(ConfigError, match="least to learn from"):
+        learn(world(FEWEST_TASKS - 1))
+    free = [row | ({"cost_usd": None} if row["arm"] == "big" else {}) for row in rows(40)]
+    with pytest.raises(ConfigError, match="no cost_usd is recorded for arm 'big'"):
+        learn(outcome_matrix(free))
+
+
+def test_more_arms_than_a_plan_can_hold_are_narrowed_down():
+    many = {f"arm{j}": 0.001 * (j + 1) for j in range(10)}
+    policy = learn(world(120, arms=many))
+    assert 1 <= len(policy.model.arms) <= 8
+    assert "arm0" in policy.arms
+    assert set(policy.provenance.prices) == set(many), "the fixed choices came from all of them"
+
+
+def test_steps_are_told_in_order():
+    told = []
+    learn(world(60), progress=lambda step, done: told.append((done, step)))
+    assert told == sorted(told, key=lambda pair: pair[0])
+    assert told[-1] == (1.0, "done")
+
+
+# --- the three parts -------------------------------------------------------------------------------
+
+
+def test_clusters_stay_together_and_every_task_is_in_one_part():
+    matrix = world(300, clusters=23)
+    split = _split(matrix, np.ones(300, dtype=bool), seed=0)
+    parts = (split.fit, split.tune, split.certify)
+    assert sorted(np.concatenate(parts)) == list(range(300))
+    clusters = [{matrix.clusters[i] for i in part} for part in parts]
+    assert sum(map(len, clusters)) == len(set().union(*clusters)) == 23
+    assert [len(part) / 300 for part in parts] == pytest.approx([0.5, 0.2, 0.3], abs=0.05)
+
+
+def test_clusters_are_what_the_certificate_counts():
+    assert learn(world(120, clusters=12)).certificate.n <= 5
+    with pytest.raises(ConfigError, match="3 clusters"):
+        learn(world(120, clusters=2))
+
+
+def test_a_task_some_arm_was_not_tried_on_only_helps_to_fit():
+    matrix = world(200, skip=lambda i, arm: i % 2 == 0 and arm == "big")
+    policy = learn(matrix)
+    origin = policy.provenance
+    assert origin.fit_tasks + origin.tune_tasks + origin.certify_tasks == 200
+    assert origin.tune_tasks + origin.certify_tasks == 50
+    with pytest.raises(ConfigError, match="misses an outcome"):
+        policy.replay(matrix)
+
+
+# --- the file --------------------------------------------------------------------------------------
+
+
+def test_a_policy_survives_its_file(fitted, tmp_path):
+    path = tmp_path / "deep" / "policy.json"
+    fitted.save(path)
+    again = FittedPolicy.load(path)
+    assert again.to_json() == fitted.to_json()
+    assert again.plan(HARD.format(3)) == fitted.plan(HARD.format(3))
+    assert again.certificate == fitted.certificate
+    assert [file.name for file in path.parent.iterdir()] == ["policy.json"]
+
+
+def test_the_same_outcomes_and_seed_give_the_same_sorted_file(fitted, matrix, tmp_path):
+    texts = []
+    for number, policy in enumerate((fitted, learn(matrix, criteria=LENIENT, now=a_day))):
+        policy.save(tmp_path / f"{number}.json")
+        texts.append((tmp_path / f"{number}.json").read_text())
+    assert texts[0] == texts[1]
+    document = json.loads(texts[0])
+    assert list(document) == sorted(document)
+    assert document["provenance"]["created"] == "2026-01-02"
+    assert document["provenance"]["libraries"].keys() >= {"effortctl", "numpy", "scikit-learn"}
+    assert document["provenance"]["prices"]["big"] == pytest.approx(0.010, rel=0.05)
+
+
+def test_the_file_holds_no_prompt(fitted, matrix, tmp_path):
+    fitted.save(tmp_path / "policy.json")
+    text = (tmp_path / "policy.json").read_text()
+    prompts = [prompt for prompt in matrix.texts if len(prompt) > 20]
+    assert len(prompts) == len(matrix)
+    assert not any(prompt in text or prompt[:20] in text for prompt in prompts)
+
+
+@pytest.mark.parametrize(
+    ("swap", "message"),
+    [
+        (('"version": 1\n}\n', '"version": 2\n}\n'), "learn again with this version"),
+        (('"value_usd": ', '"value_usd": NaN, "x": '), "which is no number"),
+        (('"value_usd": ', '"value_usd": 1e999, "x": '), "a finite number"),
+        (('"value_usd": ', '"value_usd": 0, "x": '), "above 0"),
+        (('"fallback": [', '"fallback": [], "x": ['), "one arm or more"),
+        (('"certified": true', '"certified": "yes"'), "one of"),
+        (('"results": [', '"result": ['), "has no results"),
+        (('"feature_hash": "', '"feature_hash": "0'), "learn again"),
+    ],
+)
+def test_a_file_that_was_tampered_with_is_refused(fitted, tmp_path, swap, message):
+    old, new = swap
+    path = tmp_path / "policy.json"
+    fitted.save(path)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    with pytest.raises(StoreError, match=message):
+        FittedPolicy.load(path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"format": "effortctl-policy"', "\udcff"])
+def test_what_is_no_policy_is_refused(tmp_path, content):
+    path = tmp_path / "policy.json"
+    path.write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(StoreError, match="effortctl learn"):
+        FittedPolicy.load(path)
+    with pytest.raises(StoreError, match="not a readable policy"):
+        FittedPolicy.load(tmp_path / "missing.json")
+
+
+def test_a_truncated_file_is_refused(fitted, tmp_path):
+    path = tmp_path / "policy.json"
+    fitted.save(path)
+    whole = path.read_text()
+    for share in (0.1, 0.5, 0.99):
+        path.write_text(whole[: int(share * len(whole))])
+        with pytest.raises(StoreError):
+            FittedPolicy.load(path)
+
+
+def test_a_number_that_is_not_finite_is_not_written(fitted, tmp_path):
+    with pytest.raises(StoreError, match="not written"):
+        replace(fitted, value_usd=float("nan")).save(tmp_path / "policy.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ladder_without_an_arm_of_the_policy_is_refused(fitted):
+    with pytest.raises(ConfigError, match="lacks arm 'small'"):
+        fitted.controller(LADDER[1:])
+    with pytest.raises(ConfigError, match="lacks arm 'small'"):
+        fitted.async_controller(LADDER[1:])
+
+
+# --- real outcomes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="recorded outcomes of the maintainers are absent")
+def test_later_programming_problems_cost_little_more_than_half_of_the_best_arm_at_its_quality():
+    matrix = read_outcomes(DATA / "livecodebench.jsonl.gz").select_arms(CODERS)
+    order = np.argsort(matrix.dates, kind="stable")
+    cut = int(0.7 * len(order))
+    policy = learn(matrix.select_tasks(order[:cut]))
+    later = matrix.select_tasks(order[cut:])
+    replay = policy.replay(later)
+    best = int(np.argmax(matrix.select_tasks(order[:cut]).score.mean(axis=0)))
+    assert replay.quality.mean() > later.score[:, best].mean() - 0.01
+    # Seeds 0, 1 and 2 gave 0.35, 0.44 and 0.49: few tasks to tune on make lambda uncertain.
+    assert replay.cost_usd.mean() < 0.55 * later.cost_usd[:, best].mean()
