@@ -42,6 +42,7 @@ from effortctl._types import (
     Outcome,
     Reply,
     Task,
+    Trace,
     Verdict,
     Verify,
 )
@@ -369,10 +370,12 @@ class Driver:
         run.cache_key = None
         return Reply(answer, FROM_CACHE, calls=0, cached=True)
 
-    def _keep(self, run: Run, *, accepted: bool) -> None:
-        """Store the answer that was just judged, if it was accepted."""
+    def _keep(self, run: Run, trace: Trace) -> None:
+        """Store the answer that was made last, if it is the one that was accepted."""
         key, answer = run.cache_key, run.answer
         run.cache_key = run.answer = None
+        best = trace.best
+        accepted = trace.outcome == "accepted" and best is not None and best.answer is answer
         if accepted and self._cache and key and answer and answer.finish == "complete":
             self._cache.set(key, answer)
 

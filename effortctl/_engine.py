@@ -6,6 +6,8 @@ yielded; the engine alone decides what happens next:
 
 - a failed verdict escalates: the policy chooses another arm, which sees the failed answer and why;
 - an arm with several samples is resampled before that, each sample on its own;
+- without a check the first complete answer is accepted, unless the policy compares answers: then it is
+  asked whether to go on, and the answer it finds best is accepted;
 - an answer cut off by the output cap is asked for again with a larger cap, never with more effort;
 - a refused or filtered answer stops the loop, because more effort does not change a refusal;
 - a conversation that does not fit the model rules out the arms of that model;
@@ -43,7 +45,7 @@ from effortctl._types import (
     Verdict,
     Verify,
 )
-from effortctl.protocols import Policy
+from effortctl.protocols import Policy, WeighingPolicy
 
 Action: TypeAlias = Call | Verify
 Flow: TypeAlias = Generator[Action, "Reply | Verdict", "Ended"]
@@ -66,7 +68,7 @@ class Rules:
         policy: Chooses among them.
         estimates: By arm name; may be empty.
         carry: `feedback` shows a failed answer and its feedback to the next arm, `none` does not.
-        check: False when the caller has no verifier: the first complete answer is accepted.
+        check: False when the caller has no verifier: nothing objects to a complete answer.
         fail_closed: True when an abstaining verifier counts as a failed check.
         budget_usd: Dollars this task may cost. None: no limit.
         deadline_s: Seconds this task may take. None: no limit.
@@ -129,6 +131,7 @@ def escalate(
             outcome = run.why_no_arm()
         else:
             outcome = yield from _try_arm(run, arm)
+    outcome = run.settled(outcome)
     trace = Trace(
         id=trace_id,
         task_id=task.id,
@@ -136,6 +139,7 @@ def escalate(
         outcome=outcome,
         attempts=tuple(run.attempts),
         policy=rules.policy.name,
+        chosen=run.chosen,
         started_at=started_at,
         latency_s=max(0.0, clock() - run.started),
         metadata=task.metadata,
@@ -156,6 +160,13 @@ class _Run:
     failed: tuple[Answer, Verdict] | None = None
     error: EffortctlError | None = None
     misled: ConfigError | None = None
+    chosen: str | None = None
+    compares: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        policy = self.rules.policy
+        unchecked = not self.rules.check
+        self.compares = unchecked and isinstance(policy, WeighingPolicy) and policy.compares
 
     def seconds_left(self) -> float | None:
         if self.rules.deadline_s is None:
@@ -166,12 +177,10 @@ class _Run:
         left = self.seconds_left()
         return left is not None and left <= 0
 
-    def next_arm(self) -> Arm | None:
-        if self.is_late():
-            return None
+    def situation(self) -> Situation:
         budget = self.rules.budget_usd
         spent = sum((attempt.cost_usd for attempt in self.attempts), Decimal(0))
-        situation = Situation(
+        return Situation(
             task=self.task,
             arms=[arm for arm in self.rules.arms if arm.name not in self.closed_arms],
             attempts=tuple(self.attempts),
@@ -179,6 +188,11 @@ class _Run:
             usd_left=None if budget is None else budget - spent,
             seconds_left=self.seconds_left(),
         )
+
+    def next_arm(self) -> Arm | None:
+        if self.is_late():
+            return None
+        situation = self.situation()
         arm = self.rules.policy.choose(situation)
         if arm is None:
             return None
@@ -197,6 +211,25 @@ class _Run:
             return "failed"
         return "past_deadline" if self.is_late() else "exhausted"
 
+    def settled(self, outcome: TraceOutcome) -> TraceOutcome:
+        """How the task ends, once the policy has said which answer it finds best."""
+        if self.misled is not None or (outcome == "accepted" and not self.compares):
+            return outcome
+        if isinstance(self.rules.policy, WeighingPolicy) and self.attempts:
+            self.chosen = self.rules.policy.best(self.situation())
+        if self.chosen not in {None, *(a.arm for a in self.attempts if a.answer is not None)}:
+            self.misled = ConfigError(
+                f"policy {self.rules.policy.name!r} found the answer of {self.chosen!r} best, which gave "
+                "none; best() must return the name of an arm that answered, or None"
+            )
+            self.chosen = None
+            return "failed"
+        # A second opinion that could not be had takes nothing from an answer nobody objected to. A fault
+        # that no other arm would cure stays one: it is most likely a mistake in the configuration.
+        if self.compares and outcome != "failed" and any(map(_is_unopposed, self.attempts)):
+            return "accepted"
+        return outcome
+
     def note(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
         if self.rules.on_attempt is not None:
@@ -206,7 +239,7 @@ class _Run:
         self.closed_arms.update(arm.name for arm in self.rules.arms if arm.model == model)
 
     def messages(self) -> tuple[Message, ...]:
-        if self.failed is None or self.rules.carry == "none":
+        if self.failed is None or self.compares or self.rules.carry == "none":
             return self.task.messages
         answer, verdict = self.failed
         return (*self.task.messages, *_correction(answer, verdict))
@@ -248,8 +281,8 @@ def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOut
             return _after_fault(run, call, reply)
         if reply.answer.finish == "complete":
             outcome = yield from _judge(run, call, reply)
-            if outcome is not None:
-                return outcome
+            if outcome is not None or _is_unopposed(run.attempts[-1]):
+                return outcome  # a policy that compares answers decides before each of them
             index += 1
             continue
         run.note(_attempt(call, reply))
@@ -296,7 +329,7 @@ def _judge(
         verdict = EMPTY
     elif not run.rules.check:
         run.note(_attempt(call, reply))
-        return "accepted"
+        return None if run.compares else "accepted"
     else:
         checked = yield Verify(run.task, answer, run.seconds_left())
         assert isinstance(checked, Verdict)  # noqa: S101 - the driver's side of the contract
@@ -324,6 +357,15 @@ def _after_fault(run: _Run, call: Call, reply: Reply) -> TraceOutcome | None:
     if isinstance(reply.error, DeadlineExceededError):
         return "past_deadline"
     return "failed"
+
+
+def _is_unopposed(attempt: Attempt) -> bool:
+    """Is there a complete answer that no check looked at?"""
+    return (
+        attempt.answer is not None
+        and attempt.answer.finish == "complete"
+        and attempt.verdict is None
+    )
 
 
 def _attempt(call: Call, reply: Reply, *, verdict: Verdict | None = None) -> Attempt:

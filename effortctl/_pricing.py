@@ -9,6 +9,7 @@ Models on our own machine cost hours, not tokens: compute-seconds times `Price.u
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -157,6 +158,7 @@ def _booked_cost(arm: Arm, usage: Usage, *, at: datetime | None, tier: str | Non
     return Cost(usd=_round_up(priced.total_price), source="genai-prices", version=version + note)
 
 
+@functools.cache
 def _price_book() -> tuple[Callable[..., Any], str]:
     from importlib.metadata import version  # noqa: PLC0415 - only needed with the price book
 

@@ -89,6 +89,26 @@ class Policy(Protocol):
         ...
 
 
+@runtime_checkable
+class WeighingPolicy(Policy, Protocol):
+    """A policy that can also tell which of the answers seen is most likely correct.
+
+    Optional: the loop asks a policy for this only if it has both members.
+    """
+
+    @property
+    def compares(self) -> bool:
+        """Is a complete answer that nothing checks evidence, rather than the end of the task?
+
+        If so, the policy is asked again after each of them.
+        """
+        ...
+
+    def best(self, situation: Situation) -> str | None:
+        """Name the arm whose answer to return when no check passed one; None: no opinion."""
+        ...
+
+
 class PriceBook(Protocol):
     """Knows what calls cost."""
 

@@ -128,6 +128,82 @@ def test_an_empty_answer_is_never_accepted_nor_sent_to_the_verifier(text, check)
     assert {a.verdict.verifier for a in run.trace.attempts} == {"not_empty"}
 
 
+class Comparing:
+    """Asks two arms where nothing is checked, and finds the answer of one arm best."""
+
+    name = "comparing"
+    compares = True
+
+    def __init__(self, best=None):
+        self._best = best
+
+    def choose(self, situation):
+        answered = [a for a in situation.attempts if a.answer is not None]
+        return next(iter(situation.arms)) if len(answered) < 2 else None
+
+    def best(self, _situation):
+        return self._best
+
+
+def test_a_policy_that_compares_answers_goes_on_and_its_best_one_is_returned():
+    run = drive(replied("1"), replied("2"), check=False, policy=Comparing("a"))
+    assert (run.trace.outcome, run.trace.chosen, run.error) == ("accepted", "a", None)
+    assert run.trace.best.answer.text == "1"
+    assert not any(isinstance(action, Verify) for action in run.actions)
+    assert run.calls[1].messages == TASK.messages
+
+
+def test_without_an_opinion_the_usual_order_decides_among_compared_answers():
+    run = drive(replied("1"), replied("2"), check=False, policy=Comparing())
+    assert (run.trace.chosen, run.trace.best.answer.text) == (None, "2")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        fault(BudgetExceededError("x", needed=CENT, left=CENT), calls=0),
+        fault(DeadlineExceededError("late")),
+        replied("no", finish="refused"),
+    ],
+)
+def test_a_compared_answer_is_kept_when_no_second_opinion_can_be_had(second):
+    run = drive(replied("1"), second, check=False, policy=Comparing("a"))
+    assert (run.trace.outcome, run.error, run.trace.best.answer.text) == ("accepted", None, "1")
+
+
+def test_a_second_opinion_that_no_other_arm_would_cure_is_an_error_with_the_first_one_at_hand():
+    broken = BackendError("no such key")
+    run = drive(replied("1"), fault(broken), check=False, policy=Comparing("a"))
+    assert (run.trace.outcome, run.error) == ("failed", broken)
+    assert run.trace.best.answer.text == "1"
+
+
+def test_an_arm_is_not_resampled_before_a_policy_that_compares_was_asked():
+    arms = [arm("a", samples=3), arm("b", samples=3)]
+    run = Drive(replied("1"), replied("2"), arms=arms, check=False, policy=Comparing("b"))
+    assert [c.arm.name for c in run.calls] == ["a", "b"]
+
+
+def test_with_a_check_its_pass_is_returned_whatever_the_policy_finds_best():
+    run = drive(replied("1"), FAIL, replied("2"), PASS, policy=Comparing("a"))
+    assert (run.trace.outcome, run.trace.chosen) == ("accepted", None)
+    assert run.trace.best.answer.text == "2"
+
+
+def test_when_every_check_failed_the_answer_the_policy_finds_best_is_returned():
+    near = Verdict(status="fail", score=0.9)
+    run = drive(replied("1"), FAIL, replied("2"), near, policy=Comparing("a"))
+    assert (run.trace.outcome, run.trace.chosen) == ("exhausted", "a")
+    assert run.trace.best.answer.text == "1"
+
+
+def test_a_policy_that_finds_an_answer_best_that_nobody_gave_is_an_error():
+    run = drive(replied("1"), replied("2"), check=False, policy=Comparing("c"))
+    assert run.trace.outcome == "failed"
+    assert isinstance(run.error, ConfigError)
+    assert "'c' best, which gave none" in str(run.error)
+
+
 def test_a_value_that_is_not_text_is_not_empty():
     reply = Reply(Answer(text="", value=0), Cost(usd=CENT, source="user"))
     assert drive(reply, check=False).trace.outcome == "accepted"

@@ -207,6 +207,7 @@ class Trace(Value):
         outcome: How it ended.
         attempts: In the order they were made.
         policy: Name of the policy that chose the arms.
+        chosen: Arm whose answer the policy found most likely correct, where no check passed one.
         started_at: When the task was started (UTC).
         latency_s: Wall-clock seconds from start to end.
         metadata: The task's own metadata.
@@ -219,6 +220,7 @@ class Trace(Value):
     outcome: TraceOutcome
     attempts: tuple[Attempt, ...] = ()
     policy: str
+    chosen: str | None = None
     started_at: datetime
     latency_s: Seconds = 0.0
     metadata: dict[str, str] = Field(default_factory=dict)
@@ -243,20 +245,23 @@ class Trace(Value):
     def best(self) -> Attempt | None:
         """The accepted attempt, else the one closest to acceptance, else None.
 
-        Order: accepted, complete before cut off, verdict abstain before fail, higher score, later.
+        Order: accepted, of the chosen arm, complete before cut off, verdict abstain before fail, higher
+        score, later.
         """
         answered = [(i, a) for i, a in enumerate(self.attempts) if a.answer is not None]
         if not answered:
             return None
-        return max(answered, key=lambda pair: _closeness(pair[1], pair[0]))[1]
+        return max(answered, key=lambda pair: _closeness(pair[1], pair[0], self.chosen))[1]
 
 
-def _closeness(attempt: Attempt, index: int) -> tuple[bool, bool, int, float, int]:
+def _closeness(
+    attempt: Attempt, index: int, chosen: str | None
+) -> tuple[bool, bool, bool, int, float, int]:
     verdict = attempt.verdict
     complete = attempt.answer is not None and attempt.answer.finish == "complete"
     rank = {"pass": 2, "abstain": 1, "fail": 0}[verdict.status] if verdict else 1
     score = (verdict.score or 0.0) if verdict else 0.0
-    return (attempt.passed, complete, rank, score, index)
+    return (attempt.passed, attempt.arm == chosen, complete, rank, score, index)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING, Any
 from effortctl.policies._fixed import Fixed, LadderPolicy
 
 if TYPE_CHECKING:
+    from effortctl.policies._agreement import (
+        AgreementTables,
+        SameAnswer,
+        answer_key,
+    )
     from effortctl.policies._certify import (
         Certificate,
         Contender,
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from effortctl.policies._tuning import Tuned, tune_lambda
 
 _HOME = {
+    "_agreement": ("AgreementTables", "SameAnswer", "answer_key"),
     "_certify": ("Certificate", "Contender", "Criteria", "certify"),
     "_explain": ("Plan", "Step", "Then"),
     "_guarded": ("FixedLadder", "Guarded"),
@@ -58,6 +64,7 @@ _HOME = {
 
 __all__ = [
     "Agreement",
+    "AgreementTables",
     "BeliefModel",
     "Certificate",
     "Contender",
@@ -73,11 +80,13 @@ __all__ = [
     "PlanTable",
     "Recorded",
     "Replay",
+    "SameAnswer",
     "Step",
     "Terms",
     "Then",
     "Tuned",
     "all_ladders",
+    "answer_key",
     "certify",
     "draw_verdicts",
     "pick_arms",

@@ -5,8 +5,10 @@ Two claims can be certified against each baseline (the best fixed arm, the best 
 - `cheaper`: it costs less, and its quality is worse by less than `epsilon`;
 - `better`: its quality is higher, and it costs no more (but for `cost_slack`).
 
-A claim needs both of its parts against all baselines at once, so its p-value is the largest of theirs
-(intersection-union, no correction needed). The two claims share `alpha` equally. Several candidates,
+Each baseline must be beaten under one claim or the other; it need not be the same for all, e.g. better
+than the arm and cheaper than the ladder. A claim needs both of its parts, and every baseline must be
+beaten, so the largest p-value counts (intersection-union, no correction needed). The claims about one
+baseline share `alpha` equally. Several candidates,
 e.g. a grid of lambda, are tested in the order given, each at full level, until one fails (Learn then
 Test with a fixed sequence). The chance of any false certificate is at most `alpha`, at any sample size.
 """
@@ -21,7 +23,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from effortctl._errors import ConfigError
-from effortctl._stats import betting_p, binomial_p, bonferroni, fixed_sequence, tasks_needed
+from effortctl._stats import (
+    betting_p,
+    binomial_p,
+    bonferroni,
+    fixed_sequence,
+    paired_margin_p,
+    tasks_needed,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -30,9 +39,12 @@ if TYPE_CHECKING:
 
 Claim: TypeAlias = Literal["cheaper", "better"]
 
+Shown: TypeAlias = Literal["cheaper", "better", "mixed"]
+"""The claim about all baselines, or `mixed` where it is not the same for all."""
+
 PRICE_OF_VALIDITY = 1.5
-"""How many times the tasks of a normal approximation the tests here need for 80 % power, because they
-hold at any sample size; simulated for paired right/wrong outcomes."""
+"""How many times the tasks of a normal approximation the betting test needs for 80 % power, because it
+holds at any sample size for any distribution; simulated for paired outcomes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +103,7 @@ class Comparison:
 
     Attributes:
         baseline: Its name.
+        claim: Which claim about it has come furthest.
         cost_ratio: Mean cost of the candidate by that of the baseline.
         quality_difference: Mean quality of the candidate minus that of the baseline.
         p_quality: P-value of the claim's part on quality.
@@ -100,11 +113,17 @@ class Comparison:
     """
 
     baseline: str
+    claim: Claim
     cost_ratio: float
     quality_difference: float
     p_quality: float
     p_cost: float
     n_needed: int | None
+
+    @property
+    def p(self) -> float:
+        """P-value of the claim."""
+        return max(self.p_quality, self.p_cost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +147,7 @@ class Certificate:
 
     certified: bool
     candidate: str
-    claim: Claim
+    claim: Shown
     fallback: tuple[str, ...]
     n: int
     n_needed: int | None
@@ -145,15 +164,19 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """One claim about one candidate."""
+    """One candidate against every baseline, under the claim that comes furthest against each."""
 
     candidate: Contender
-    claim: Claim
     comparisons: tuple[Comparison, ...]
 
     @property
+    def claim(self) -> Shown:
+        claims = {each.claim for each in self.comparisons}
+        return claims.pop() if len(claims) == 1 else "mixed"
+
+    @property
     def p(self) -> float:
-        return max(max(c.p_quality, c.p_cost) for c in self.comparisons)
+        return max(each.p for each in self.comparisons)
 
     @property
     def n_needed(self) -> int | None:
@@ -191,16 +214,12 @@ def certify(
     if not candidates or not baselines:
         raise ConfigError("certify needs one candidate and one baseline or more")
     order = _Order.of(len(np.asarray(candidates[0].cost_usd)), clusters=clusters, seed=seed)
-    trials = {
-        claim: [_try(c, baselines, claim=claim, criteria=criteria, order=order) for c in candidates]
-        for claim in criteria.claims
-    }
-    passed = [trial for claim in criteria.claims for trial in _passed(trials[claim], criteria)]
-    every = [trial for claim in criteria.claims for trial in trials[claim]]
+    trials = [_try(c, baselines, criteria=criteria, order=order) for c in candidates]
+    passed = _passed(trials, criteria)
     if passed:
         chosen = min(passed, key=lambda t: float(np.mean(np.asarray(t.candidate.cost_usd))))
     else:
-        chosen = min(every, key=lambda t: (t.n_needed is None, t.n_needed or 0, t.p))
+        chosen = min(trials, key=_distance)
     shares = len(criteria.claims) * (len(candidates) if criteria.order == "any" else 1)
     needed = chosen.n_needed
     safe = fallback or baselines[-1]
@@ -252,19 +271,24 @@ def _passed(trials: list[_Trial], criteria: Criteria) -> list[_Trial]:
     return [trials[i] for i in reject(p_values, alpha=share)]
 
 
+def _distance(side: _Trial | Comparison) -> tuple[bool, int, float]:
+    """How far from being shown, for sorting."""
+    return side.n_needed is None, side.n_needed or 0, side.p
+
+
 def _try(
-    candidate: Contender,
-    baselines: Sequence[Contender],
-    *,
-    claim: Claim,
-    criteria: Criteria,
-    order: _Order,
+    candidate: Contender, baselines: Sequence[Contender], *, criteria: Criteria, order: _Order
 ) -> _Trial:
-    comparisons = tuple(
-        _compare(candidate, baseline, claim=claim, criteria=criteria, order=order)
-        for baseline in baselines
-    )
-    return _Trial(candidate, claim, comparisons)
+    share = criteria.alpha / len(criteria.claims)
+    found = []
+    for baseline in baselines:
+        every = [
+            _compare(candidate, baseline, claim=claim, criteria=criteria, order=order)
+            for claim in criteria.claims
+        ]
+        shown = [each for each in every if each.p <= share]
+        found.append(min(shown, key=lambda c: c.p) if shown else min(every, key=_distance))
+    return _Trial(candidate, tuple(found))
 
 
 def _compare(
@@ -290,6 +314,7 @@ def _compare(
     most = None if None in needed else max(n for n in needed if n is not None)
     return Comparison(
         baseline=baseline.name,
+        claim=claim,
         cost_ratio=float(cost.sum() / base_cost.sum()) if base_cost.any() else float("inf"),
         quality_difference=float(gain.mean()),
         p_quality=_p_above(gain, margin),
@@ -312,22 +337,22 @@ def _sides(contender: Contender, order: _Order) -> tuple[Floats, Floats]:
 
 def _p_above(gain: Floats, margin: float) -> float:
     """P-value of "the mean gain is -margin or less"."""
-    if margin == 0 and np.isin(gain, (-1.0, 0.0, 1.0)).all():
-        # Right/wrong outcomes: the exact sign test of the discordant tasks is the sharpest there is.
+    if np.isin(gain, (-1.0, 0.0, 1.0)).all():
+        # Right/wrong outcomes have exact tests, which are the sharpest there are.
         won, lost = int((gain > 0).sum()), int((gain < 0).sum())
+        if margin > 0:
+            return paired_margin_p(won, lost, len(gain), margin=margin)
         return binomial_p(won, won + lost, share=0.5) if won + lost else 1.0
     return betting_p(gain, -margin, low=-1.0, high=1.0)
 
 
 def _reason(trial: _Trial, criteria: Criteria, *, certified: bool, size: int, safe: str) -> str:
-    limit = (
-        f"quality worse by less than {criteria.epsilon:g}"
-        if trial.claim == "cheaper"
-        else f"at most {criteria.cost_slack:.0%} dearer"
-    )
+    cheaper = f"cheaper (quality worse by less than {criteria.epsilon:g})"
+    better = f"better (at most {criteria.cost_slack:.0%} dearer)"
+    what = {"cheaper": cheaper, "better": better, "mixed": f"{cheaper} or {better}"}[trial.claim]
     if certified:
         return (
-            f"{trial.candidate.name} is {trial.claim} ({limit}) than every baseline on {size} tasks, "
+            f"{trial.candidate.name} is {what} than every baseline on {size} tasks, "
             f"at level {criteria.alpha:g}"
         )
     if trial.n_needed is None:
@@ -340,6 +365,6 @@ def _reason(trial: _Trial, criteria: Criteria, *, certified: bool, size: int, sa
             f"{size} tasks; use {safe}"
         )
     return (
-        f"do not route yet: {size} tasks cannot show that {trial.candidate.name} is {trial.claim} "
-        f"({limit}); about {max(trial.n_needed, size + 1)} would be needed; until then use {safe}"
+        f"do not route yet: {size} tasks cannot show that {trial.candidate.name} is {what} than every "
+        f"baseline; about {max(trial.n_needed, size + 1)} would be needed; until then use {safe}"
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from effortctl.policies._inputs import Forecast, Terms
     from effortctl.policies._walk import Walkable
 
+ROUNDING = 1e-9
+"""Chances closer than this, relatively, are equal."""
+
 
 @dataclass(frozen=True, slots=True)
 class Then:
@@ -35,13 +38,16 @@ class Then:
 class Step:
     """One arm on the path a plan takes while every check fails.
 
+    Where the evidence is agreement, "passes" means that its answer agrees with the first arm's. The
+    first arm has nobody to agree with yet, so both outcomes lead to the same.
+
     Attributes:
         arm: Name of the arm.
         p_correct: P(its answer is correct), given that the arms before it failed their checks.
         p_pass: P(its check passes), given the same.
         p_reach: P(the plan gets this far).
         cost_usd: Expected dollars of the try.
-        on_pass: What happens when its check passes (or its answer agrees with the first arm's).
+        on_pass: What happens when its check passes.
         on_fail: What happens when it fails.
     """
 
@@ -68,6 +74,8 @@ class Plan:
         steps: The arms in order, as long as every check fails.
         alternatives: `net_usd` of starting with each arm and going on optimally, by name.
         value_usd: What a correct answer was taken to be worth.
+        evidence: What decides between `on_pass` and `on_fail`: a check of the answer, or its agreement
+            with the first arm's.
     """
 
     first: str | None
@@ -79,6 +87,7 @@ class Plan:
     steps: tuple[Step, ...]
     alternatives: dict[str, float]
     value_usd: float
+    evidence: Literal["check", "agreement"] = "check"
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -89,6 +98,31 @@ class Plan:
     def why(self) -> dict[str, Any]:
         """Everything above as plain data, ready for JSON."""
         return asdict(self)
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The plan in words, one sentence per step."""
+        if not self.steps:
+            return ("Ask nobody: no arm is worth its price.",)
+        first, *others = self.steps
+        if self.evidence == "check":
+            return tuple(_in_words(step, "its check passes") for step in self.steps)
+        opening = f"Ask {first.arm}; then {_then_in_words(first.on_pass)}."
+        agrees = f"it agrees with {first.arm}"
+        return (opening, *(_in_words(step, agrees) for step in others))
+
+
+def _in_words(step: Step, passes: str) -> str:
+    yes, no = _then_in_words(step.on_pass), _then_in_words(step.on_fail)
+    return f"Ask {step.arm}; if {passes}: {yes}; if not: {no}."
+
+
+def _then_in_words(then: Then) -> str:
+    if then.do == "give_up":
+        return "give up"
+    if then.do == "try":
+        return f"ask {then.arm}"
+    return f"return {then.arm}'s answer (correct with P = {then.p_correct:.2f})"
 
 
 def explain(solved: Walkable, forecast: Forecast, terms: Terms) -> Plan:
@@ -114,6 +148,7 @@ def explain(solved: Walkable, forecast: Forecast, terms: Terms) -> Plan:
             if np.isfinite(gain) and gain > -1e6
         },
         value_usd=terms.value_usd,
+        evidence="agreement" if isinstance(solved, AgreementPlans) else "check",
     )
 
 
@@ -180,8 +215,11 @@ class _View:
         best, quality = self.solved.answers(np.array([0]), np.array([state]))
         if best[0] == STOP:
             return Then("give_up")
-        mass = float(self.solved.mass[0, state])
-        return Then("return", self.answers[int(best[0])], _share(float(quality[0]), mass))
+        answer, mass = int(best[0]), float(self.solved.mass[0, state])
+        at_hand = self.solved.held[0, :, state]
+        if at_hand.size and at_hand[0] >= quality[0] * (1.0 - ROUNDING):
+            answer = len(self.arms)  # answers that agree are equally good: name the first arm's
+        return Then("return", self.answers[answer], _share(float(quality[0]), mass))
 
     def steps(self, costs: dict[str, float]) -> list[Step]:
         steps, state, arm = [], 0, self.choice(0)

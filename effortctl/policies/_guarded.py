@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from effortctl._errors import ConfigError
+from effortctl.protocols import WeighingPolicy
 
 if TYPE_CHECKING:
     from effortctl._types import Arm, Situation
@@ -71,3 +72,13 @@ class Guarded:
     def choose(self, situation: Situation) -> Arm | None:
         """See `Policy.choose`."""
         return self.acting.choose(situation)
+
+    @property
+    def compares(self) -> bool:
+        """See `WeighingPolicy.compares`."""
+        return isinstance(self.acting, WeighingPolicy) and self.acting.compares
+
+    def best(self, situation: Situation) -> str | None:
+        """See `WeighingPolicy.best`."""
+        acting = self.acting
+        return acting.best(situation) if isinstance(acting, WeighingPolicy) else None

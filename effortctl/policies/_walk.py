@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Indices = NDArray[np.intp]
     Bools = NDArray[np.bool_]
 
+TIE = 1e-10
+"""Differences in units of quality that are rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -153,18 +156,21 @@ def _agreement_plans(
     treatment is exact, however many arms are asked.
     """
     parts = [
-        solve(_anchored(anchor, right, price=price, model=model, limits=limits))
+        solve(anchored(anchor, right, price=price, model=model, limits=limits))
         for anchor in range(price.shape[1])
     ]
     worth = np.stack([part.value[:, 0] for part in parts], axis=1) - price
     for limit in limits:
         worth = np.where(limit.used > limit.left[:, None], -np.inf, worth)
-    best = worth.argmax(axis=1)
+    # Two arms that are both asked in any case may be asked in either order. The cheaper one goes first:
+    # less is lost if a fault or a refusal ends the task there.
+    tied = worth >= worth.max(axis=1, keepdims=True) - TIE
+    best = np.where(tied, price, np.inf).argmin(axis=1)
     good = worth[np.arange(len(price)), best] > 0.0
     return AgreementPlans(tuple(parts), worth, np.where(good, best, STOP))
 
 
-def _anchored(
+def anchored(
     anchor: int,
     right: Floats,
     *,
@@ -172,6 +178,11 @@ def _anchored(
     model: BeliefModel,
     limits: tuple[Limit, ...],
 ) -> Problem:
+    """State what is left to decide once an arm was tried first: the other arms, in their order.
+
+    The answer at hand is that arm's. Nodes of the grid: theta and "it is correct", then theta and "it is
+    wrong". Arguments as for `plans`, and the limits are those before the first try.
+    """
     agreement = model.agreement
     assert agreement is not None  # noqa: S101 - narrowed by the caller
     others = _others(anchor, price.shape[1])

@@ -250,7 +250,8 @@ def _write_lines(stream: TextIO, records: Iterable[dict[str, Any]]) -> None:
 
 
 def _write_csv(stream: TextIO, records: Iterable[dict[str, Any]]) -> None:
-    writer = csv.DictWriter(stream, FIELDS, lineterminator="\n")
+    # The line ends of RFC 4180, so that a lone carriage return inside a prompt gets quoted.
+    writer = csv.DictWriter(stream, FIELDS, lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(records)
 

@@ -16,7 +16,11 @@ from effortctl._errors import ConfigError, VerifierError
 from effortctl._types import Answer, Task, Verdict
 from effortctl.protocols import AnyVerifier, AsyncVerifier
 
-_LABEL = re.compile(r"(?:\banswer\b[*_`]{0,3}\s*[:=]|####)[ \t*_`]*", re.IGNORECASE)
+# Markup may open before the label and close right behind it, or only at the end of the answer.
+_LABEL = re.compile(
+    r"(?P<open>[*`]{0,3}|_{0,3})(?:(?<![^\W_])answer[*_`]{0,3}\s*[:=](?:[*_`]{1,3}(?=\s))?|####)",
+    re.IGNORECASE,
+)
 
 
 class BuiltIn(ABC):
@@ -59,6 +63,9 @@ def final_answer(text: str) -> str:
     """
     for match in reversed(list(_LABEL.finditer(text))):
         tail = text[match.end() :].strip()
+        opened = match["open"]
+        if opened and tail.endswith(opened) and tail.count(opened) == 1:
+            tail = tail.removesuffix(opened).rstrip()
         if tail:
             return tail
     return text.strip()

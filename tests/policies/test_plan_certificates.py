@@ -106,6 +106,31 @@ def test_a_policy_must_beat_every_baseline():
     assert [c.baseline for c in refused.comparisons] == ["arm", "ladder"]
 
 
+def test_each_baseline_may_be_beaten_under_its_own_claim():
+    rng = np.random.default_rng(28)
+    policy, arm = pair(rng, tasks=2000, worse=0.01, better=0.05, cost_ratio=0.4)
+    same_quality = Contender("ladder", np.asarray(policy.cost_usd) * 1.5, policy.quality, ("low",))
+    weak = Contender("weak arm", np.asarray(policy.cost_usd), np.asarray(arm.quality) * 0, ("low",))
+    found = certify([policy], [weak, same_quality])
+    assert (found.certified, found.claim) == (True, "mixed")
+    assert [each.claim for each in found.comparisons] == ["better", "cheaper"]
+    assert "cheaper" in found.reason
+    assert "better" in found.reason
+
+
+def test_certificates_cover_the_truth_under_any_claim():
+    """False certificates against two baselines, each at the edge of one claim: 250 draws."""
+    rng = np.random.default_rng(29)
+    false = 0
+    for run in range(250):
+        policy, arm = pair(rng, tasks=200, worse=0.05, better=0.05, cost_ratio=1.02)
+        ladder = Contender("ladder", policy.cost_usd, policy.quality, ("low",))
+        false += certify([policy], [arm, ladder], seed=run).certified
+        edge, base = pair(rng, tasks=200, worse=0.06, better=0.05, cost_ratio=0.4)
+        false += certify([edge], [base], seed=run).certified
+    assert false / 500 <= 0.05 + 0.02
+
+
 def test_too_few_tasks_say_how_many_would_do():
     rng = np.random.default_rng(25)
     policy, base = pair(rng, tasks=60, worse=0.02, better=0.08, cost_ratio=0.4)

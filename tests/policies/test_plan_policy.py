@@ -167,6 +167,39 @@ def test_arms_without_an_estimate_are_not_used_and_without_any_the_ladder_is_cli
         POLICY.plan(nothing)
 
 
+def test_the_climb_does_not_go_on_with_arms_nobody_estimated():
+    tried = [attempt("mid"), attempt("high")]
+    some = {name: NUMBERS[name] for name in ("mid", "high")}
+    assert POLICY.choose(situation(*tried, numbers=some)) is None
+
+
+def weighed(policy, *attempts):
+    return policy.best(situation(*attempts))
+
+
+def test_the_best_answer_is_the_one_most_likely_correct_given_all_verdicts():
+    noisy = PlanPolicy(value_usd=1.0, default_tpr=0.6, default_fpr=0.4)
+    assert weighed(noisy, attempt("high"), attempt("low")) == "high"
+    good = PlanPolicy(value_usd=1.0, default_tpr=0.9, default_fpr=0.1)
+    assert weighed(good, attempt("low", "pass"), attempt("high")) == "low"
+    trusted = PlanPolicy(value_usd=1.0, tpr={"high": 1.0}, fpr={"high": 0.0}, default_tpr=0.6)
+    assert weighed(trusted, attempt("high"), attempt("low")) == "low"
+
+
+def test_an_answer_nobody_judged_may_be_the_best_one_and_one_cut_off_never_is():
+    assert weighed(POLICY, attempt("low"), attempt("mid", "abstain")) == "mid"
+    noisy = PlanPolicy(value_usd=1.0, default_tpr=0.6, default_fpr=0.4)
+    cut = attempt("high", None, finish="truncated")
+    assert weighed(noisy, cut, attempt("low")) == "low"
+
+
+def test_there_is_no_best_answer_where_all_are_wrong_or_none_was_given():
+    assert weighed(POLICY, attempt("low"), attempt("mid")) is None
+    assert weighed(POLICY) is None
+    assert weighed(POLICY, attempt("low", None, answered=False)) is None
+    assert weighed(POLICY, attempt("unknown", "abstain")) is None
+
+
 def test_a_plan_is_made_before_the_first_try():
     with pytest.raises(ConfigError, match="before the first try"):
         POLICY.plan(situation(attempt("low")))

@@ -240,3 +240,13 @@ def test_rows_survive_the_matrix(cells):
     ]
     back = list(matrix_rows(outcome_matrix(rows)))
     assert sorted(back, key=repr) == sorted(rows, key=repr)
+
+
+def test_a_prompt_with_any_line_end_survives_csv(tmp_path):
+    queries = ["one\rtwo", "one\ntwo", "one\r\ntwo", '"quoted", and more']
+    rows = [
+        OutcomeRow(query_id=str(i), query=query, arm="a", score=1.0)
+        for i, query in enumerate(queries)
+    ]
+    write_outcomes(tmp_path / "o.csv", rows)
+    assert list(read_outcomes(tmp_path / "o.csv").texts) == queries

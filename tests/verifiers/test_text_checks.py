@@ -159,3 +159,20 @@ def test_refusing_words_are_a_refusal(text):
 )
 def test_other_uses_of_such_words_are_none(text):
     assert judge(not_refused(), text).passed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Answer: **Paris**",
+        "**Answer:** Paris",
+        "**Answer**: Paris",
+        "**Answer: Paris**",
+        "Answer:**Paris**",
+        "__Answer: Paris__",
+        "So `Answer: Paris`",
+        "### Answer: *Paris*.",
+    ],
+)
+def test_markup_around_a_labelled_answer_does_not_count(text):
+    assert equals("Paris")(Task(input="?"), Answer(text=text)).passed
