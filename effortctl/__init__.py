@@ -8,7 +8,11 @@ Task -> features -> estimator -> policy -> Arm -> backend -> Answer -> verifiers
 `Controller` runs a task up a ladder of arms (model + effort + price) until an answer passes its check;
 `adaptive` does the same around your own function. Every call is priced exactly, hard budgets are
 reserved before a call is made, and everything that happened is in the `Trace`.
+
+`learn` turns recorded outcomes into a `FittedPolicy`: when to try which arm, and whether that pays.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from effortctl._controller import AsyncController, Controller
 from effortctl._decorator import ChosenArm, adaptive
@@ -48,6 +52,10 @@ from effortctl._types import (
 )
 from effortctl.catalog import Ladder, load_ladder
 
+if TYPE_CHECKING:
+    from effortctl._fitted_policy import FittedPolicy
+    from effortctl._learn import learn
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -69,6 +77,7 @@ __all__ = [
     "EffortctlWarning",
     "Endpoint",
     "Estimate",
+    "FittedPolicy",
     "Ladder",
     "Message",
     "NotAcceptedError",
@@ -87,5 +96,21 @@ __all__ = [
     "VerifierError",
     "__version__",
     "adaptive",
+    "learn",
     "load_ladder",
 ]
+
+_LAZY = {"FittedPolicy": "effortctl._fitted_policy", "learn": "effortctl._learn"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what learns when it is first asked for: NumPy and SciPy are slow to load."""
+    from importlib import import_module  # noqa: PLC0415 - no public name of ours
+
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY} - {"TYPE_CHECKING", "Any"})

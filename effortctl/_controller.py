@@ -13,13 +13,15 @@ import contextvars
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
-from typing import Any, Self, cast
+from collections.abc import Awaitable, Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, Self, cast
 
 import tenacity
 
 from effortctl import backends as _backends
-from effortctl._driver import Bill, BudgetLike, Driver, Run, VerifyLike
+from effortctl._driver import Bill, BudgetLike, Driver, LadderLike, Run, VerifyLike
 from effortctl._engine import Ended
 from effortctl._errors import (
     ConfigError,
@@ -39,6 +41,14 @@ TOO_SLOW = Verdict(
 )
 
 
+class LearnedPolicy(Protocol):
+    """What `from_policy` takes besides a file; `FittedPolicy` is one."""
+
+    def controller_options(self, ladder: LadderLike) -> Mapping[str, Any]:
+        """Options of a controller that follows the policy on this ladder."""
+        ...
+
+
 class Controller(Driver):
     """Runs tasks up a ladder of arms until an answer passes its check.
 
@@ -54,6 +64,28 @@ class Controller(Driver):
     """
 
     _make_backend = staticmethod(_backends.backend_for)
+
+    @classmethod
+    def from_policy(
+        cls, policy: LearnedPolicy | str | Path, ladder: LadderLike, **options: Any
+    ) -> Self:
+        """A controller that follows a learned policy.
+
+        Args:
+            policy: What `learn` returned, or the file it was saved to.
+            ladder: As for `Controller`; must have every arm of the policy, by name.
+            **options: Further options of the constructor, e.g. `verify` and `budget`.
+
+        Raises:
+            StoreError: The file is missing, damaged or of another version.
+            ConfigError: The ladder lacks an arm, or an option makes no sense.
+
+        Example:
+            ```python
+            ctl = Controller.from_policy("policy.json", "openai", verify="number:408")
+            ```
+        """
+        return cls(**{**_learned(policy).controller_options(ladder), **options})
 
     def run(
         self,
@@ -102,7 +134,7 @@ class Controller(Driver):
                     step = run.advance(self._look_up_or_call(run, step, lead))
                 else:
                     step = run.advance(self._verify(run, step))
-            self._keep(run, accepted=step.trace.outcome == "accepted")
+            self._keep(run, step.trace)
         return self._finish(step)
 
     def _look_up_or_call(self, run: Run, call: Call, lead: contextlib.ExitStack) -> Reply:
@@ -192,6 +224,13 @@ class AsyncController(Driver):
 
     _make_backend = staticmethod(_backends.async_backend_for)
 
+    @classmethod
+    def from_policy(
+        cls, policy: LearnedPolicy | str | Path, ladder: LadderLike, **options: Any
+    ) -> Self:
+        """As `Controller.from_policy`."""
+        return cls(**{**_learned(policy).controller_options(ladder), **options})
+
     async def run(
         self,
         task: Task | str,
@@ -221,8 +260,7 @@ class AsyncController(Driver):
                 else:
                     step = run.advance(await self._verify(run, step))
             if run.cache_key is not None:
-                accepted = step.trace.outcome == "accepted"
-                await asyncio.to_thread(self._keep, run, accepted=accepted)
+                await asyncio.to_thread(self._keep, run, step.trace)
         return await asyncio.to_thread(self._finish, step) if self._traces else self._finish(step)
 
     async def _look_up_or_call(
@@ -312,6 +350,14 @@ class AsyncController(Driver):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _learned(policy: LearnedPolicy | str | Path) -> LearnedPolicy:
+    if not isinstance(policy, str | Path):
+        return policy
+    # Above us, because it builds controllers; and NumPy is slow to load for those who have no policy.
+    module = import_module("effortctl._fitted_policy")
+    return cast("LearnedPolicy", module.FittedPolicy.load(policy))
 
 
 def _retry_options(driver: Driver, run: Run) -> dict[str, Any]:

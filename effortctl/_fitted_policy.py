@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -18,24 +18,31 @@ import numpy as np
 from effortctl._controller import AsyncController, Controller
 from effortctl._errors import ConfigError, StoreError
 from effortctl._features import FeatureFunction
-from effortctl._held_out import HeldOut, belief_of, complete, forecast_of, mean_costs
+from effortctl._held_out import HeldOut, VerifierChoice, belief_of, complete, forecast_of
 from effortctl._policy_parts import (
     HeldOutResult,
     Histogram,
+    NamedComparison,
     Provenance,
     Target,
+    dump_agreement,
+    load_agreement,
+    load_amounts,
     load_certificate,
     load_histogram,
     load_provenance,
     load_result,
     load_target,
 )
-from effortctl._types import Task
+from effortctl._types import Arm, Estimate, Task
 from effortctl.catalog import Ladder, load_ladder
 from effortctl.estimators import FittedModel, ModelEstimator, Reliability
 from effortctl.estimators._record import Record
 from effortctl.policies import (
+    AgreementTables,
+    BeliefModel,
     Certificate,
+    Forecast,
     Guarded,
     Plan,
     PlanPolicy,
@@ -64,6 +71,12 @@ class FittedPolicy:
         results: The plan and the fixed choices on the tasks of the certificate.
         difficulty: How hard the tasks learned from look.
         provenance: What it was learned from.
+        usd_per_second: Dollars a second of waiting costs.
+        latency_s: Mean seconds by arm; empty where a second costs nothing.
+        switch_usd: Dollars lost when an arm has no warm prompt cache, by arm.
+        agreement: How often arms agree, where that is the only evidence; None: there is a check, or
+            nothing at all.
+        same_answer: When two answers are the same; see `policies.answer_key`.
     """
 
     model: FittedModel
@@ -73,6 +86,11 @@ class FittedPolicy:
     results: tuple[HeldOutResult, ...]
     difficulty: Histogram
     provenance: Provenance
+    usd_per_second: float = 0.0
+    latency_s: Mapping[str, float] = field(default_factory=dict)
+    switch_usd: Mapping[str, float] = field(default_factory=dict)
+    agreement: AgreementTables | None = None
+    same_answer: NamedComparison = "text"
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -91,20 +109,42 @@ class FittedPolicy:
 
     # --- use ---------------------------------------------------------------------------------------
 
-    def policy(self) -> Guarded:
-        """The plan where it is certified, else the best fixed choice."""
+    def policy(self, *, warm_arm: Callable[[Task], str | None] | None = None) -> Guarded:
+        """The plan where it is certified, else the best fixed choice.
+
+        Args:
+            warm_arm: Names the arm whose prompt cache is warm for a task, as inside a conversation; other
+                arms then cost their `switch_usd` more. None: every cache is cold, so nothing is lost.
+        """
         arms = self.model.arms
         plan = PlanPolicy(
             value_usd=self.value_usd,
             rho={arm.name: arm.rho for arm in arms},
             tpr={arm.name: arm.tpr for arm in arms},
             fpr={arm.name: arm.fpr for arm in arms},
+            usd_per_second=self.usd_per_second,
+            switch_usd=self.switch_usd if warm_arm else {},
+            warm_arm=warm_arm,
+            agreement=self.agreement,
+            same_answer=self.same_answer,
         )
         return Guarded(plan, self.certificate)
 
     def estimator(self) -> ModelEstimator:
-        """Predicts P(correct) and dollars of each arm."""
-        return ModelEstimator(self.model)
+        """Predicts P(correct) and dollars of each arm, and seconds where they have a price."""
+        return _TimedEstimator(self.model, self.latency_s)
+
+    def controller_options(self, ladder: LadderLike) -> dict[str, Any]:
+        """The options of `Controller` that make it follow this policy.
+
+        Raises:
+            ConfigError: The ladder lacks an arm.
+        """
+        return {
+            "ladder": self._fitting(ladder),
+            "policy": self.policy(),
+            "estimator": self.estimator(),
+        }
 
     def controller(self, ladder: LadderLike, **options: Any) -> Controller:
         """A controller that follows this policy.
@@ -116,46 +156,58 @@ class FittedPolicy:
         Raises:
             ConfigError: The ladder lacks an arm, or an option makes no sense.
         """
-        return Controller(self._fitting(ladder), **self._options(options))
+        return Controller.from_policy(self, ladder, **options)
 
     def async_controller(self, ladder: LadderLike, **options: Any) -> AsyncController:
         """`controller` for asyncio."""
-        return AsyncController(self._fitting(ladder), **self._options(options))
+        return AsyncController.from_policy(self, ladder, **options)
 
     def plan(self, task: Task | str) -> Plan:
         """What the plan would do with a task, and why; whether it may is in `certificate`."""
         asked = Task(input=task) if isinstance(task, str) else task
-        forecast = forecast_of(self.model, [asked])
-        return plan_task(forecast, belief_of(self.model), Terms(self.value_usd))
+        return plan_task(self._forecast([asked]), self._belief(), self._terms())
 
     def replay(self, matrix: OutcomeMatrix) -> Replay:
         """Run the plan, certified or not, on recorded outcomes of tasks it was not learned from.
 
-        Where only the rates of the check are known, verdicts are drawn with the policy's own seed.
+        Where only the rates of the check are known, verdicts are drawn with the policy's own seed. Where
+        seconds have a price, the dollars include it.
 
         Raises:
             ConfigError: An arm or one of its outcomes is missing, or it has no recorded dollars.
         """
         known = matrix.select_arms(self.model.arm_names)
-        recorded = self.model.verifier == "recorded"
-        if not complete(known, with_verdicts=recorded).all():
+        if not complete(known, self._evidence()).all():
             raise ConfigError(
-                "a task misses an outcome or a verdict of one of the arms; select_tasks those that "
-                "every arm was tried on"
+                "a task misses an outcome, a verdict or an answer of one of the arms; select_tasks those "
+                "that every arm was tried on"
             )
-        checks = Reliability(
-            self.model.verifier,
-            self.model.tpr,
-            self.model.fpr,
-            np.zeros(len(self.model.arms)),
-        )
+        model = self.model
+        checks = Reliability(model.verifier, model.tpr, model.fpr, np.zeros(len(model.arms)))
         held_out = HeldOut.of(
-            known, checks, mean_cost_usd=mean_costs(known), seed=self.provenance.seed
+            known,
+            checks,
+            same_answer=None if self.agreement is None else self.same_answer,
+            usd_per_second=self.usd_per_second,
+            seed=self.provenance.seed,
         )
-        return held_out.replay(self.model, Terms(self.value_usd))
+        return held_out.replay(self._forecast(known.tasks()), self._belief(), self._terms())
 
-    def _options(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {"policy": self.policy(), "estimator": self.estimator(), **given}
+    def _evidence(self) -> VerifierChoice:
+        """What must have been recorded for a replay; rates alone can be drawn from."""
+        if self.agreement is not None:
+            return "agreement"
+        return "recorded" if self.model.verifier == "recorded" else "exact"
+
+    def _forecast(self, tasks: Sequence[Task]) -> Forecast:
+        return forecast_of(self.model, tasks, self.latency_s)
+
+    def _belief(self) -> BeliefModel:
+        tables = self.agreement
+        return belief_of(self.model, None if tables is None else tables.table(self.model.arm_names))
+
+    def _terms(self) -> Terms:
+        return Terms(self.value_usd, self.usd_per_second)
 
     def _fitting(self, source: LadderLike) -> Ladder:
         ladder = load_ladder(source)
@@ -186,6 +238,10 @@ class FittedPolicy:
             "version": VERSION,
             "value_usd": self.value_usd,
             "lambda": self.lambda_,
+            "usd_per_second": self.usd_per_second,
+            "latency_s": dict(self.latency_s),
+            "switch_usd": dict(self.switch_usd),
+            "agreement": dump_agreement(self.agreement, self.same_answer),
             "target": asdict(self.target),
             "certificate": certificate,
             "results": [asdict(result) for result in self.results],
@@ -240,6 +296,23 @@ class FittedPolicy:
             ) from error
 
 
+class _TimedEstimator(ModelEstimator):
+    """A fitted model that also says how long each arm takes."""
+
+    def __init__(self, model: FittedModel, latency_s: Mapping[str, float]) -> None:
+        super().__init__(model)
+        self._latency_s = latency_s
+
+    def estimate(self, task: Task, arms: Sequence[Arm]) -> Mapping[str, Estimate]:
+        estimates = super().estimate(task, arms)
+        if not self._latency_s:
+            return estimates
+        return {
+            name: estimate.model_copy(update={"latency_s": self._latency_s[name]})
+            for name, estimate in estimates.items()
+        }
+
+
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}, which is no number")
 
@@ -252,7 +325,7 @@ def _load(raw: Any, features: FeatureFunction | None) -> FittedPolicy:
             f"version {VERSION}; learn again with this version of effortctl"
         )
     value_usd = record.number("value_usd", low=0)
-    Terms(value_usd)
+    agreement, same_answer = load_agreement(record.child("agreement"))
     policy = FittedPolicy(
         model=FittedModel.from_json(record.child("model").raw, features=features),
         value_usd=value_usd,
@@ -261,6 +334,11 @@ def _load(raw: Any, features: FeatureFunction | None) -> FittedPolicy:
         results=tuple(load_result(each) for each in record.children("results")),
         difficulty=load_histogram(record.child("difficulty")),
         provenance=load_provenance(record.child("provenance")),
+        usd_per_second=record.number("usd_per_second", low=0),
+        latency_s=load_amounts(record.child("latency_s")),
+        switch_usd=load_amounts(record.child("switch_usd")),
+        agreement=agreement,
+        same_answer=same_answer,
     )
     if policy.provenance.feature_hash != policy.model.scorer.feature_hash:
         raise StoreError(

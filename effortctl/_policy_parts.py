@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from effortctl.estimators._record import Record
-from effortctl.policies import Certificate, FixedLadder
-from effortctl.policies._certify import Claim, Comparison
+from effortctl.policies import AgreementTables, Certificate, FixedLadder
+from effortctl.policies._certify import Claim, Comparison, Shown
+
+NamedComparison: TypeAlias = Literal["text", "choice", "number"]
+"""When two answers are the same, by the name of a rule: a policy file holds no code."""
 
 TargetKind: TypeAlias = Literal["value_usd", "max_cost_usd", "min_quality", "best_arm"]
 
@@ -76,8 +79,7 @@ class Provenance:
         feature_hash: Names the features the difficulty model looks at.
         tasks: Tasks in the outcomes.
         outcomes: (task, arm) outcomes.
-        fit_tasks: Tasks the model was fitted on.
-        tune_tasks: Tasks lambda was tuned on.
+        learn_tasks: Tasks the model was fitted on, and lambda tuned on out of fold.
         certify_tasks: Tasks the certificate rests on.
         seed: Of splits, fits and drawn verdicts.
         libraries: Version by name.
@@ -89,8 +91,7 @@ class Provenance:
     feature_hash: str
     tasks: int
     outcomes: int
-    fit_tasks: int
-    tune_tasks: int
+    learn_tasks: int
     certify_tasks: int
     seed: int
     libraries: Mapping[str, str]
@@ -107,7 +108,7 @@ def load_certificate(record: Record) -> Certificate:
     return Certificate(
         certified=record.choice("certified", (True, False)),
         candidate=record.text("candidate"),
-        claim=record.choice("claim", get_args(Claim)),
+        claim=record.choice("claim", get_args(Shown)),
         fallback=FixedLadder(record.texts("fallback")).arms,
         n=record.whole("n"),
         n_needed=None if record.raw.get("n_needed") is None else record.whole("n_needed"),
@@ -123,6 +124,7 @@ def _load_comparison(record: Record) -> Comparison:
     free = record.raw.get("cost_ratio") is None
     return Comparison(
         baseline=record.text("baseline"),
+        claim=record.choice("claim", get_args(Claim)),
         cost_ratio=math.inf if free else record.number("cost_ratio", low=0),
         quality_difference=record.number("quality_difference", low=-1, high=1),
         p_quality=record.number("p_quality", low=0, high=1),
@@ -156,10 +158,43 @@ def load_provenance(record: Record) -> Provenance:
         feature_hash=record.text("feature_hash"),
         tasks=record.whole("tasks"),
         outcomes=record.whole("outcomes"),
-        fit_tasks=record.whole("fit_tasks"),
-        tune_tasks=record.whole("tune_tasks"),
+        learn_tasks=record.whole("learn_tasks"),
         certify_tasks=record.whole("certify_tasks"),
         seed=int(record.number("seed")),
         libraries={name: versions.text(name) for name in versions.raw},
         prices=record.child("prices").all_numbers(),
     )
+
+
+def load_amounts(record: Record) -> dict[str, float]:
+    """Read amounts by arm, none of them negative."""
+    return {name: record.number(name, low=0) for name in record.raw}
+
+
+def dump_agreement(tables: AgreementTables | None, same_answer: NamedComparison) -> dict[str, Any]:
+    """Plain JSON of how often arms agree; no pairs where agreement is no evidence."""
+    pairs = {} if tables is None else tables.pairs
+    return {
+        "used": tables is not None,
+        "same_answer": same_answer,
+        "pairs": {
+            one: {other: list(rates) for other, rates in row.items()} for one, row in pairs.items()
+        },
+    }
+
+
+def load_agreement(record: Record) -> tuple[AgreementTables | None, NamedComparison]:
+    """Read what `dump_agreement` wrote."""
+    same_answer = record.choice("same_answer", get_args(NamedComparison))
+    if not record.choice("used", (True, False)):
+        return None, same_answer
+    pairs = {
+        one: {other: _rates(row, other) for other in row.raw}
+        for one, row in record.child("pairs").all_children().items()
+    }
+    return AgreementTables(pairs=pairs), same_answer
+
+
+def _rates(row: Record, other: str) -> tuple[float, float, float]:
+    both_right, one_right, both_wrong = row.numbers(other, size=3, low=0).tolist()
+    return both_right, one_right, both_wrong

@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 MOST_OF_THE_CAPITAL = 0.9
 """Largest share of its capital the betting test stakes at once; at 1 a single loss would end it."""
 
+_STEADY = 4.0
+"""Added to the number of differing pairs, so that a score of few pairs is not large by luck."""
+
+_NUISANCE = 1e-3
+"""Chance that the share of differing pairs is outside the interval that is searched."""
+
+_GRID = 64
+"""Shares of differing pairs that are looked at; the p-value is smooth in the share."""
+
+_TAIL = 1e-10
+"""More than the mass that is left out of a sum; added to its value."""
+
 _BATCH = 200_000
 """Numbers resampled at a time: a few megabytes."""
 
@@ -108,6 +120,53 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
         return 1.0
     larger = max(only_first, only_second)
     return min(1.0, 2 * binomial_p(larger, trials, share=0.5))
+
+
+def paired_margin_p(won: int, lost: int, trials: int, *, margin: float) -> float:
+    """Exact p-value of "P(win) - P(loss) is -margin or less", for paired right/wrong outcomes.
+
+    What is unknown besides, how often the two sides differ at all, is searched for the value that makes
+    the outcome least surprising, within a confidence interval whose level is added to the p-value.
+    Compared with a bound for any distribution this needs about a third fewer tasks.
+
+    Args:
+        won: Tasks that only the first side got right.
+        lost: Tasks that only the second side got right.
+        trials: All tasks.
+        margin: How much worse the first side may be, above 0; at 0 the sign test is sharper.
+
+    Sources: Berger and Boos (1994), P values maximized over a confidence set for the nuisance parameter;
+    the statistic is that of Nam (1997), Establishing equivalence of two treatments in matched pairs,
+    with a constant in the variance.
+    """
+    import numpy as np  # noqa: PLC0415 - slow to load
+    from scipy.special import bdtrc, gammaln, xlog1py, xlogy  # noqa: PLC0415 - slow to load
+
+    _check_counts(won + lost, trials)
+    if not 0 < _proportion("margin", margin) < 1:
+        raise ConfigError(f"margin is {margin}; expected a number above 0 and below 1")
+    differ, excess = won + lost, won - lost + margin * trials
+    if excess <= 0:
+        return 1.0
+    score = excess / math.sqrt(differ + _STEADY)
+    differing = clopper_pearson(differ, trials, level=1 - _NUISANCE)
+    highest = 0.0
+    for share in np.linspace(max(differing.low, margin), max(differing.high, margin), _GRID):
+        # By Bernstein's inequality, less than _TAIL is further from the mean than this.
+        far = 8 * math.sqrt(trials * share * (1 - share)) + 40
+        middle = trials * share
+        pairs = np.arange(max(0, int(middle - far)), min(trials, int(middle + far)) + 1)
+        ways = gammaln(trials + 1) - gammaln(pairs + 1) - gammaln(trials - pairs + 1)
+        chance = np.exp(ways + xlogy(pairs, share) + xlog1py(trials - pairs, -share))
+        # Wins among so many differing pairs from which on the score is as high as the one seen.
+        least = np.ceil((pairs + score * np.sqrt(pairs + _STEADY) - margin * trials) / 2 - 1e-9)
+        wins = (share - margin) / (2 * share)
+        short = np.clip(least - 1, 0, pairs)
+        surprising = np.where(
+            least <= 0, 1.0, np.where(least > pairs, 0.0, bdtrc(short, pairs, wins))
+        )
+        highest = max(highest, float(chance @ surprising) + _TAIL)
+    return min(1.0, highest + _NUISANCE)
 
 
 def paired_bootstrap(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
 from learn_data import ARMS, EASY, HARD, rows
 
-from effortctl import Arm, ConfigError, Price, StoreError
+from effortctl import Arm, AsyncController, ConfigError, Controller, Price, StoreError, Task
 from effortctl._fitted_policy import FittedPolicy
-from effortctl._learn import FEWEST_TASKS, _split, learn
+from effortctl._learn import FEWEST_TASKS, cross_fit, fixed_choices, learn, tune
+from effortctl._learn._learn import _split
+from effortctl.estimators import load_prior
 from effortctl.policies import Criteria, FixedLadder
 from effortctl.stores import outcome_matrix, read_outcomes
 from effortctl.testing import FakeBackend, answer
@@ -34,7 +37,7 @@ def world(*args, **options):
 
 @pytest.fixture(scope="module")
 def matrix():
-    return world()
+    return world(420)
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +102,12 @@ def test_shuffled_prompts_are_not_certified():
     assert certified <= 1, "5 % of 20"
 
 
+def test_a_useless_check_on_prompts_that_tell_nothing_is_not_certified():
+    matrices = [world(120, seed=seed, shuffled=True) for seed in range(20)]
+    learned = [learn(m, verifier=(0.5, 0.5), criteria=LENIENT) for m in matrices]
+    assert sum(policy.certificate.certified for policy in learned) <= 1, "5 % of 20"
+
+
 def test_a_check_that_says_nothing_leaves_one_try():
     policy = learn(world(200), verifier=(0.5, 0.5))
     assert not policy.certificate.certified
@@ -119,13 +128,13 @@ def test_a_recorded_check_is_measured():
         learn(world(100), verifier="recorded")
 
 
-def test_targets_are_met_on_the_tuning_tasks():
+def test_targets_are_met():
     matrix = world(300)
     cheap = learn(matrix, max_cost_usd=0.005)
     good = learn(matrix, min_quality=0.95)
     assert cheap.target.amount == 0.005
     assert cheap.value_usd < good.value_usd
-    assert cheap.results[0].cost_usd == pytest.approx(0.005, rel=0.25)
+    assert cheap.results[0].cost_usd <= 1.25 * 0.005
     assert learn(matrix, value_usd=0.5).value_usd == 0.5
 
 
@@ -148,12 +157,35 @@ def test_options_that_make_no_sense_are_refused(options, message):
         learn(world(40), **options)
 
 
-def test_too_few_tasks_and_missing_dollars_are_refused():
-    with pytest.raises(ConfigError, match="least to learn from"):
-        learn(world(FEWEST_TASKS - 1))
+def test_missing_dollars_are_refused():
     free = [row | ({"cost_usd": None} if row["arm"] == "big" else {}) for row in rows(40)]
     with pytest.raises(ConfigError, match="no cost_usd is recorded for arm 'big'"):
         learn(outcome_matrix(free))
+
+
+@pytest.mark.parametrize(
+    ("verifier", "fallback"), [("exact", ("small", "big")), ("none", ("big",))]
+)
+def test_too_few_complete_tasks_give_a_policy_without_a_certificate(tmp_path, verifier, fallback):
+    policy = learn(world(FEWEST_TASKS - 1), verifier=verifier)
+    certificate = policy.certificate
+    assert (certificate.certified, certificate.n_needed) == (False, FEWEST_TASKS)
+    assert f"{FEWEST_TASKS - 1} tasks were tried" in certificate.reason
+    assert certificate.fallback == fallback
+    assert (policy.results, policy.provenance.certify_tasks) == ((), 0)
+    policy.save(tmp_path / "policy.json")
+    assert FittedPolicy.load(tmp_path / "policy.json").to_json() == policy.to_json()
+
+
+@pytest.mark.parametrize(
+    "target", [{}, {"value_usd": 0.1}, {"min_quality": 0.8}, {"max_cost_usd": 0.008}]
+)
+def test_outcomes_where_no_task_has_every_arm_are_enough_for_any_target(target):
+    never_both = world(80, skip=lambda i, arm: (i // 2 % 2 == 0) == (arm == "big"))
+    policy = learn(never_both, **target)
+    assert not policy.certificate.certified
+    assert policy.value_usd > 0
+    assert policy.plan(EASY.format(1)).first is not None
 
 
 def test_more_arms_than_a_plan_can_hold_are_narrowed_down():
@@ -171,33 +203,170 @@ def test_steps_are_told_in_order():
     assert told[-1] == (1.0, "done")
 
 
-# --- the three parts -------------------------------------------------------------------------------
+def test_a_prior_speaks_where_outcomes_are_few():
+    few = world(12)
+    alone, advised = learn(few, value_usd=1.0), learn(few, value_usd=1.0, prior=load_prior())
+    assert advised.model.to_json() != alone.model.to_json()
+    assert not advised.certificate.certified
+
+
+# --- the two parts ---------------------------------------------------------------------------------
 
 
 def test_clusters_stay_together_and_every_task_is_in_one_part():
     matrix = world(300, clusters=23)
     split = _split(matrix, np.ones(300, dtype=bool), seed=0)
-    parts = (split.fit, split.tune, split.certify)
+    parts = (split.learn, split.certify)
     assert sorted(np.concatenate(parts)) == list(range(300))
     clusters = [{matrix.clusters[i] for i in part} for part in parts]
     assert sum(map(len, clusters)) == len(set().union(*clusters)) == 23
-    assert [len(part) / 300 for part in parts] == pytest.approx([0.5, 0.2, 0.3], abs=0.05)
+    assert [len(part) / 300 for part in parts] == pytest.approx([0.7, 0.3], abs=0.05)
 
 
 def test_clusters_are_what_the_certificate_counts():
     assert learn(world(120, clusters=12)).certificate.n <= 5
-    with pytest.raises(ConfigError, match="3 clusters"):
-        learn(world(120, clusters=2))
+    alone = learn(world(120, clusters=1)).certificate
+    assert (alone.certified, alone.n) == (False, 0)
+    assert "2 clusters" in alone.reason
 
 
 def test_a_task_some_arm_was_not_tried_on_only_helps_to_fit():
     matrix = world(200, skip=lambda i, arm: i % 2 == 0 and arm == "big")
     policy = learn(matrix)
     origin = policy.provenance
-    assert origin.fit_tasks + origin.tune_tasks + origin.certify_tasks == 200
-    assert origin.tune_tasks + origin.certify_tasks == 50
+    assert (origin.learn_tasks, origin.certify_tasks) == (170, 30)
     with pytest.raises(ConfigError, match="misses an outcome"):
         policy.replay(matrix)
+
+
+def test_the_outcomes_of_the_certificate_decide_nothing_but_the_certificate():
+    matrix = world(150)
+    split = _split(matrix, np.ones(len(matrix), dtype=bool), seed=0)
+    score = np.array(matrix.score)
+    score[split.certify] = 1.0 - score[split.certify]
+    changed = learn(replace(matrix, score=score), criteria=LENIENT, now=a_day)
+    same = learn(matrix, criteria=LENIENT, now=a_day)
+    assert changed.value_usd == same.value_usd
+    assert changed.model.to_json() == same.model.to_json()
+    assert [each.arms for each in changed.results] == [each.arms for each in same.results]
+    assert changed.results[0].quality != same.results[0].quality
+
+
+def test_no_task_is_tuned_on_by_a_model_that_saw_it():
+    # Prompts that tell nothing: a model that had seen its tasks would find something in their texts.
+    learned = cross_fit(world(150, shuffled=True, seed=3))
+    expected = learned.forecast.p_correct[:, 0]
+    assert abs(np.corrcoef(expected, learned.tasks.matrix.score[:, 0])[0, 1]) < 0.2
+
+
+def test_the_parts_of_learning_serve_those_with_a_split_of_their_own(matrix):
+    learned = cross_fit(matrix.select_tasks(range(250)))
+    target, value = tune(learned, None)
+    assert (target.kind, len(learned.tasks)) == ("best_arm", 250)
+    assert [choice.arms for choice in fixed_choices(learned.tasks, target)] == [
+        ("big",),
+        ("small", "big"),
+    ]
+    rest = learned.held_out(matrix.select_tasks(range(250, 420)))
+    assert learned.run_plan(rest, value).quality.mean() > target.amount - 0.05
+
+
+# --- traces ----------------------------------------------------------------------------------------
+
+
+def traces_of(tasks):
+    """What a controller that climbs the ladder leaves behind, and the prompts."""
+    prompts = {f"t{i}": (HARD if i % 2 else EASY).format(i) for i in range(tasks)}
+    # A made-up answer has 20 output tokens, so this is the price of a call.
+    ladder = [
+        Arm(name=arm, model=arm, price=Price(output_usd_per_mtok=Decimal(str(usd)) * 50_000))
+        for arm, usd in ARMS.items()
+    ]
+
+    def reply(call):
+        hard = "permutation" in call.task.text
+        return answer("wrong" if hard and call.arm.name == "small" else "right")
+
+    with Controller(
+        ladder, backends={"openai": FakeBackend(reply)}, verify=lambda text: text == "right"
+    ) as controller:
+        done = [controller.run(Task(id=id_, input=text)) for id_, text in prompts.items()]
+    return [outcome.trace for outcome in done], prompts
+
+
+def test_traces_of_a_running_controller_are_learned_from():
+    traces, prompts = traces_of(60)
+    policy = learn(iter(traces), prompts=prompts)
+    assert policy.provenance.tasks == 60
+    assert policy.provenance.outcomes == 90
+    assert policy.plan(EASY.format(100)).first == "small"
+
+
+def test_traces_need_something_that_knows_what_was_correct():
+    traces, prompts = traces_of(2)
+    with pytest.raises(ConfigError, match="pass scores"):
+        learn(traces, prompts=prompts, verifier=(0.9, 0.1))
+    with pytest.raises(ConfigError, match="no attempt whose correctness is known"):
+        learn([])
+
+
+# --- value of time, prompt caches, agreement -------------------------------------------------------
+
+
+def test_a_second_that_costs_much_makes_the_fast_arm_the_first(tmp_path):
+    timed = outcome_matrix(
+        [row | {"latency_s": 30.0 if row["arm"] == "small" else 1.0} for row in rows(120)]
+    )
+    patient, hasty = (learn(timed, value_usd=1.0, usd_per_second=usd) for usd in (0.0, 0.01))
+    assert (patient.plan(EASY.format(1)).first, hasty.plan(EASY.format(1)).first) == (
+        "small",
+        "big",
+    )
+    assert hasty.latency_s == {"small": 30.0, "big": 1.0}
+    estimate = hasty.estimator().estimate(Task(input="x"), LADDER)["small"]
+    assert estimate.latency_s == 30.0
+    hasty.save(tmp_path / "policy.json")
+    again = FittedPolicy.load(tmp_path / "policy.json")
+    assert again.policy().policy == hasty.policy().policy
+    assert again.replay(timed).tried[:, 1].all()
+    with pytest.raises(ConfigError, match="no latency_s is recorded for arm 'small'"):
+        learn(world(60), usd_per_second=0.01)
+
+
+def test_a_cold_prompt_cache_costs_only_where_somebody_knows_which_is_warm():
+    policy = learn(world(60), switch_usd={"big": 0.5})
+    assert policy.policy().policy.switch_usd == {}
+    warm = policy.policy(warm_arm=lambda task: "small").policy
+    assert warm.switch_usd == {"big": 0.5}
+
+
+def answered(tasks=300, seed=0):
+    """Right answers are `Paris`; each arm has its own wrong one, the dear arm is nearly always right."""
+    arms = {"a": 0.001, "b": 0.001, "c": 0.02}
+    made = rows(tasks, seed=seed, arms=arms)
+    rng = np.random.default_rng(seed)
+    for row in made:
+        p = 0.97 if row["arm"] == "c" else 0.7
+        right = bool(rng.random() < p)
+        row |= {"score": float(right), "answer": " paris" if right else f"city {row['arm']}"}
+    return outcome_matrix(made)
+
+
+def test_where_nothing_checks_answers_they_are_compared(tmp_path):
+    matrix = answered()
+    policy = learn(matrix, verifier="agreement", value_usd=0.3)
+    both_right, one_right, both_wrong = policy.agreement.pairs["a"]["b"]
+    assert both_right > 0.95
+    assert max(one_right, both_wrong) < 0.1
+    replay = policy.replay(answered(seed=1))
+    assert replay.quality.mean() > 0.85
+    policy.save(tmp_path / "policy.json")
+    again = FittedPolicy.load(tmp_path / "policy.json")
+    assert again.agreement == policy.agreement
+    assert again.policy().policy.compares
+    assert [len(each.arms) for each in policy.results[1:]] == [1], "nothing tells a ladder to stop"
+    with pytest.raises(ConfigError, match="none are recorded"):
+        learn(world(60), verifier="agreement")
 
 
 # --- the file --------------------------------------------------------------------------------------
@@ -284,6 +453,18 @@ def test_a_number_that_is_not_finite_is_not_written(fitted, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_controller_takes_a_policy_or_its_file(fitted, tmp_path):
+    fitted.save(tmp_path / "policy.json")
+    backends = {"openai": FakeBackend(lambda _call: answer("right"))}
+    for source in (fitted, tmp_path / "policy.json", str(tmp_path / "policy.json")):
+        with Controller.from_policy(source, LADDER, backends=backends) as controller:
+            assert controller.run(EASY.format(1)).trace.policy == "guarded:plan"
+    asynchronous = AsyncController.from_policy(tmp_path / "policy.json", LADDER, max_calls=1)
+    assert isinstance(asynchronous, AsyncController)
+    with pytest.raises(StoreError, match="effortctl learn"):
+        Controller.from_policy(tmp_path / "none.json", LADDER)
+
+
 def test_a_ladder_without_an_arm_of_the_policy_is_refused(fitted):
     with pytest.raises(ConfigError, match="lacks arm 'small'"):
         fitted.controller(LADDER[1:])
@@ -304,5 +485,4 @@ def test_later_programming_problems_cost_little_more_than_half_of_the_best_arm_a
     replay = policy.replay(later)
     best = int(np.argmax(matrix.select_tasks(order[:cut]).score.mean(axis=0)))
     assert replay.quality.mean() > later.score[:, best].mean() - 0.01
-    # Seeds 0, 1 and 2 gave 0.35, 0.44 and 0.49: few tasks to tune on make lambda uncertain.
-    assert replay.cost_usd.mean() < 0.55 * later.cost_usd[:, best].mean()
+    assert replay.cost_usd.mean() < 0.45 * later.cost_usd[:, best].mean()

@@ -21,6 +21,7 @@ from effortctl._stats import (
     mcnemar_exact,
     minimum_detectable_effect,
     paired_bootstrap,
+    paired_margin_p,
     tasks_needed,
     wilson_interval,
 )
@@ -118,6 +119,42 @@ def test_p_values_are_probabilities(values, mean):
     assert 0.0 <= hoeffding_bentkus_p(average, len(values), risk=mean) <= 1.0
 
 
+@pytest.mark.parametrize(("trials", "margin"), [(40, 0.05), (80, 0.02)])
+def test_the_exact_margin_test_is_valid_for_every_share_of_differing_pairs(trials, margin):
+    p = {}
+    for differ in range(trials + 1):
+        for won in range(differ + 1):
+            # Only outcomes near or beyond rejection matter; the others have no small p-value.
+            if 2 * won - differ > -margin * trials + math.sqrt(differ):
+                p[won, differ] = paired_margin_p(won, differ - won, trials, margin=margin)
+    small = {key: value for key, value in p.items() if value <= 0.05}
+    won, differ = (np.array(side) for side in zip(*small, strict=True))
+    value = np.array(list(small.values()))
+    for share in (margin, 1.1 * margin, 0.07, 0.13, 0.3, 0.6, 1.0):
+        wins = (share - margin) / (2 * share)
+        chance = stats.binom.pmf(differ, trials, share) * stats.binom.pmf(won, differ, wins)
+        for alpha in (0.01, 0.025, 0.05):
+            assert chance[value <= alpha].sum() <= alpha
+
+
+def test_the_exact_margin_test_needs_fewer_tasks_than_betting():
+    rng = np.random.default_rng(4)
+    exact = betting = 0
+    for _ in range(60):
+        gain = rng.choice([-1, 0, 1], p=[0.02, 0.94, 0.04], size=400)
+        won, lost = int((gain > 0).sum()), int((gain < 0).sum())
+        exact += paired_margin_p(won, lost, 400, margin=0.01) <= 0.025
+        betting += betting_p(gain, -0.01, low=-1.0, high=1.0) <= 0.025
+    assert exact >= betting + 5
+
+
+def test_the_exact_margin_test_moves_with_the_evidence():
+    p = [paired_margin_p(won, 10, 500, margin=0.02) for won in range(0, 40, 4)]
+    assert p[0] == 1.0
+    assert (np.diff(p) <= 0).all()
+    assert paired_margin_p(0, 0, 2000, margin=0.02) < 0.01
+
+
 @pytest.mark.parametrize("statistic", ["difference", "ratio"])
 def test_bootstrap_intervals_cover(statistic):
     rng = np.random.default_rng(7)
@@ -171,6 +208,8 @@ def test_tasks_needed_and_detectable_effect_are_inverse():
         lambda: wilson_interval(1, 2, level=95),
         lambda: binomial_p(-1, 2, share=0.5),
         lambda: hoeffding_bentkus_p(1.5, 10, risk=0.1),
+        lambda: paired_margin_p(3, 3, 5, margin=0.1),
+        lambda: paired_margin_p(1, 1, 5, margin=0.0),
         lambda: betting_p([0.5, 2.0], 0.5, low=0.0, high=1.0),
         lambda: betting_p([0.5], 1.0, low=0.0, high=1.0),
         lambda: betting_p([], 0.5, low=0.0, high=1.0),

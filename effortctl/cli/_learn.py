@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -27,19 +28,29 @@ app = typer.Typer(
 PolicyFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="A policy that `effortctl learn` wrote.")
 ]
-_NAMED = ("exact", "none", "recorded")
+_NAMED = ("exact", "none", "recorded", "agreement")
+_HOUR_S = 3600.0
+
+
+class SameAnswer(StrEnum):
+    """How answers are compared where nothing else can check them."""
+
+    TEXT = "text"
+    CHOICE = "choice"
+    NUMBER = "number"
 
 
 def read_verifier(text: str) -> VerifierChoice:
-    """Read `exact`, `none`, `recorded`, or two rates such as `0.95,0.05`."""
+    """Read `exact`, `none`, `recorded`, `agreement`, or two rates such as `0.95,0.05`."""
     for name in _NAMED:
         if text == name:
-            return text  # type: ignore[return-value]  # it equals one of the three literals
+            return text  # type: ignore[return-value]  # it equals one of the literals
     try:
         tpr, fpr = (float(part) for part in text.split(","))
     except ValueError:
         raise typer.BadParameter(
-            f"{text!r} is not a verifier; write exact, none, recorded, or TPR,FPR such as 0.95,0.05"
+            f"{text!r} is not a verifier; write exact, none, recorded, agreement, or TPR,FPR such as "
+            "0.95,0.05"
         ) from None
     return tpr, fpr
 
@@ -72,10 +83,18 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
     verifier: Annotated[
         str,
         typer.Option(
-            metavar="exact|none|recorded|TPR,FPR",
-            help="What will check answers: never wrong, nothing, as its recorded verdicts, or rates.",
+            metavar="exact|none|recorded|agreement|TPR,FPR",
+            help="What will check answers: never wrong, nothing, as its recorded verdicts, the answers of "
+            "other arms, or rates.",
         ),
     ] = "exact",
+    same_answer: Annotated[
+        SameAnswer,
+        typer.Option(help="With agreement: compare whole texts, letters of choices, or numbers."),
+    ] = SameAnswer.TEXT,
+    value_of_time: Annotated[
+        float, typer.Option(metavar="USD_PER_HOUR", help="Dollars an hour of waiting costs.")
+    ] = 0.0,
     epsilon: Annotated[
         float, typer.Option(help="Quality a certificate may give up for lower cost.")
     ] = 0.01,
@@ -106,6 +125,8 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
                 max_cost_usd=max_cost_usd,
                 min_quality=min_quality,
                 verifier=choice,
+                same_answer=same_answer.value,
+                usd_per_second=value_of_time / _HOUR_S,
                 criteria=Criteria(epsilon=epsilon),
                 seed=seed,
                 progress=tell,

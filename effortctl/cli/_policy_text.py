@@ -25,11 +25,13 @@ _CURVE_WIDTH = 16
 _LONGEST_SHOWN = 8
 """Lists longer than this are compared, but not shown."""
 
+_HOUR_S = 3600.0
+
 _TARGETS = {
     "value_usd": "a correct answer is worth {usd}",
     "max_cost_usd": "the best quality for at most {usd} per task",
     "min_quality": "the lowest cost at a quality of {amount:.3f}",
-    "best_arm": "the quality of the best single arm ({amount:.3f} on the tuning tasks) for less",
+    "best_arm": "the quality of the best single arm ({amount:.3f} on the tasks learned from) for less",
 }
 
 
@@ -59,8 +61,8 @@ def policy_parts(fitted: FittedPolicy) -> Iterator[RenderableType]:
     origin, bins = fitted.provenance, fitted.difficulty
     yield (
         f"Learned on {origin.created} from {_show.plural(origin.tasks, 'task')} with "
-        f"{_show.plural(origin.outcomes, 'outcome')}: {origin.fit_tasks} to fit, {origin.tune_tasks} to "
-        f"tune, {origin.certify_tasks} to certify."
+        f"{_show.plural(origin.outcomes, 'outcome')}: {origin.learn_tasks} to learn from, "
+        f"{origin.certify_tasks} to certify."
     )
     yield ""
     yield Text("Predicted difficulty of these tasks", style="bold")
@@ -75,10 +77,13 @@ def policy_parts(fitted: FittedPolicy) -> Iterator[RenderableType]:
         f"{usd(fitted.value_usd)}."
     )
     yield _check(fitted)
+    if fitted.usd_per_second:
+        yield f"An hour of waiting costs {usd(_HOUR_S * fitted.usd_per_second)}, part of all dollars below."
     yield ""
-    yield Text(f"On the {origin.certify_tasks} tasks kept for the certificate", style="bold")
-    yield _results(fitted)
-    yield ""
+    if fitted.results:
+        yield Text(f"On the {origin.certify_tasks} tasks kept for the certificate", style="bold")
+        yield _results(fitted)
+        yield ""
     yield from certificate_lines(fitted)
 
 
@@ -102,6 +107,11 @@ def _target(fitted: FittedPolicy) -> str:
 
 def _check(fitted: FittedPolicy) -> str:
     kind = fitted.model.verifier
+    if fitted.agreement is not None:
+        return (
+            "Nothing checks answers; the arms' answers are compared with each other "
+            f"({fitted.same_answer})."
+        )
     if kind == "exact":
         return "Answers are checked by a verifier that is never wrong."
     if kind == "none":

@@ -96,6 +96,34 @@ def test_outcomes_that_are_missing_or_malformed_name_the_place(cli, tmp_path):
     assert not (tmp_path / "p.json").exists()
 
 
+def test_time_has_a_price_and_answers_are_compared_where_that_was_recorded(cli, tmp_path):
+    path, policy = tmp_path / "outcomes.jsonl", tmp_path / "p.json"
+    write_outcomes(
+        path,
+        [
+            OutcomeRow(
+                query_id=f"q{i}",
+                query=EASY.format(i),
+                arm=arm,
+                score=float(right),
+                cost_usd=usd,
+                latency_s=2.0,
+                answer=f"Answer: {'B' if right else arm[0]}",
+            )
+            for i in range(60)
+            for arm, usd, right in (("cheap", 0.001, i % 3 > 0), ("dear", 0.01, i % 9 > 0))
+        ],
+    )
+    options = ("--verifier", "agreement", "--same-answer", "choice", "--value-of-time", "1.8")
+    done = cli("learn", path, "-o", policy, *options)
+    assert done.exit_code == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "compared with each other (choice)" in said
+    assert "An hour of waiting costs $1.80" in said
+    assert json.loads(policy.read_text())["latency_s"] == {"cheap": 2.0, "dear": 2.0}
+    assert cli("learn", path, "--same-answer", "vibe").exit_code == 2
+
+
 def test_plan_explains_every_step(cli, policy):
     done = cli("plan", "--policy", policy, HARD.format(3))
     assert done.exit_code == 0, done.stderr

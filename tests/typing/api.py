@@ -2,8 +2,18 @@
 
 from typing import assert_type
 
-from effortctl import AsyncController, ChosenArm, Controller, Outcome, adaptive
+from effortctl import (
+    AsyncController,
+    ChosenArm,
+    Controller,
+    FittedPolicy,
+    Outcome,
+    Trace,
+    adaptive,
+    learn,
+)
 from effortctl._decorator import Adaptive, AsyncAdaptive
+from effortctl.stores import OutcomeMatrix
 
 
 @adaptive("openai", verify="number:408", budget="$0.05")
@@ -48,3 +58,11 @@ async def main() -> None:
 
 def takes(one: Adaptive[[str], int], two: AsyncAdaptive[[str], list[str]]) -> None:
     assert_type(one("q"), int)
+
+
+def learned(matrix: OutcomeMatrix, traces: list[Trace]) -> None:
+    assert_type(learn(matrix), FittedPolicy)
+    assert_type(learn(traces, prompts={"t1": "What is 17*24?"}), FittedPolicy)
+    assert_type(Controller.from_policy(learn(matrix), "openai", verify="number:408"), Controller)
+    assert_type(AsyncController.from_policy("policy.json", "openai"), AsyncController)
+    learn(matrix, verifier="perfect")  # type: ignore[arg-type]

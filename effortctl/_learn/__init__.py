@@ -1,0 +1,26 @@
+"""Outcomes in, a certified policy out.
+
+`learn` does it all. Its parts serve those who replay on splits of their own: `cross_fit` learns from some
+tasks, `tune` finds what a correct answer must be worth, `fixed_choices` finds what the plan has to beat,
+and `judge` compares them on other tasks.
+"""
+
+from effortctl._learn._choices import FixedChoice, fixed_choices, likely_choice
+from effortctl._learn._crossed import Learned, Progress, cross_fit, plannable, tune
+from effortctl._learn._learn import FEWEST_TASKS, SHARES, judge, learn, wanted_target
+
+__all__ = [
+    "FEWEST_TASKS",
+    "SHARES",
+    "FixedChoice",
+    "Learned",
+    "Progress",
+    "cross_fit",
+    "fixed_choices",
+    "judge",
+    "learn",
+    "likely_choice",
+    "plannable",
+    "tune",
+    "wanted_target",
+]
