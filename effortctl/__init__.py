@@ -54,7 +54,7 @@ from effortctl.catalog import Ladder, load_ladder
 
 if TYPE_CHECKING:
     from effortctl._fitted_policy import FittedPolicy
-    from effortctl._learn import learn
+    from effortctl._learn import cold_start, learn
 
 __version__ = "0.1.0"
 
@@ -96,11 +96,16 @@ __all__ = [
     "VerifierError",
     "__version__",
     "adaptive",
+    "cold_start",
     "learn",
     "load_ladder",
 ]
 
-_LAZY = {"FittedPolicy": "effortctl._fitted_policy", "learn": "effortctl._learn"}
+_LAZY = {
+    "FittedPolicy": "effortctl._fitted_policy",
+    "cold_start": "effortctl._learn",
+    "learn": "effortctl._learn",
+}
 
 
 def __getattr__(name: str) -> Any:

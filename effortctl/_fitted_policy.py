@@ -77,6 +77,7 @@ class FittedPolicy:
         agreement: How often arms agree, where that is the only evidence; None: there is a check, or
             nothing at all.
         same_answer: When two answers are the same; see `policies.answer_key`.
+        on_trust: The plan decides without a certificate, because it was asked for by name.
     """
 
     model: FittedModel
@@ -91,6 +92,7 @@ class FittedPolicy:
     switch_usd: Mapping[str, float] = field(default_factory=dict)
     agreement: AgreementTables | None = None
     same_answer: NamedComparison = "text"
+    on_trust: bool = False
 
     @property
     def arms(self) -> tuple[str, ...]:
@@ -109,8 +111,15 @@ class FittedPolicy:
 
     # --- use ---------------------------------------------------------------------------------------
 
-    def policy(self, *, warm_arm: Callable[[Task], str | None] | None = None) -> Guarded:
-        """The plan where it is certified, else the best fixed choice.
+    @property
+    def decides(self) -> bool:
+        """Does the plan decide? Else the best fixed choice does."""
+        return self.certificate.certified or self.on_trust
+
+    def policy(
+        self, *, warm_arm: Callable[[Task], str | None] | None = None
+    ) -> Guarded | PlanPolicy:
+        """The plan where it is certified or trusted, else the best fixed choice.
 
         Args:
             warm_arm: Names the arm whose prompt cache is warm for a task, as inside a conversation; other
@@ -128,7 +137,7 @@ class FittedPolicy:
             agreement=self.agreement,
             same_answer=self.same_answer,
         )
-        return Guarded(plan, self.certificate)
+        return plan if self.on_trust else Guarded(plan, self.certificate)
 
     def estimator(self) -> ModelEstimator:
         """Predicts P(correct) and dollars of each arm, and seconds where they have a price."""
@@ -212,7 +221,7 @@ class FittedPolicy:
     def _fitting(self, source: LadderLike) -> Ladder:
         ladder = load_ladder(source)
         have = {arm.name for arm in ladder.arms}
-        needed = self.model.arm_names if self.certificate.certified else self.certificate.fallback
+        needed = self.model.arm_names if self.decides else self.certificate.fallback
         missing = [name for name in needed if name not in have]
         if missing:
             raise ConfigError(
@@ -243,6 +252,7 @@ class FittedPolicy:
             "switch_usd": dict(self.switch_usd),
             "agreement": dump_agreement(self.agreement, self.same_answer),
             "target": asdict(self.target),
+            "on_trust": self.on_trust,
             "certificate": certificate,
             "results": [asdict(result) for result in self.results],
             "difficulty": asdict(self.difficulty),
@@ -339,6 +349,7 @@ def _load(raw: Any, features: FeatureFunction | None) -> FittedPolicy:
         switch_usd=load_amounts(record.child("switch_usd")),
         agreement=agreement,
         same_answer=same_answer,
+        on_trust=record.choice("on_trust", (True, False)),
     )
     if policy.provenance.feature_hash != policy.model.scorer.feature_hash:
         raise StoreError(

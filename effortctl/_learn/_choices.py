@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,13 @@ from effortctl._learn._crossed import Learned
 from effortctl._policy_parts import Target
 from effortctl.policies import Contender, LadderTable, all_ladders, run_ladder
 from effortctl.policies._ladders import MOST_LADDERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from effortctl.estimators import FittedModel
+
+    Floats = NDArray[np.float64]
 
 _LONGEST_LADDER = 4
 
@@ -68,12 +76,23 @@ def likely_choice(learned: Learned, target: Target) -> FixedChoice:
         alone = LadderTable(tuple((j,) for j in range(len(names))), np.array(price), p)
         (best,) = _best(alone, target, highest=float(p.max()), longest=1)
         return FixedChoice(f"arm {names[best]}", (names[best],))
+    arms = climb(learned.model, p, np.array(price))
+    return FixedChoice(f"ladder {' > '.join(arms)}", arms)
+
+
+def climb(model: FittedModel, p: Floats, price_usd: Floats) -> tuple[str, ...]:
+    """Arms from the cheapest up, without those that are dearer and no better.
+
+    Args:
+        model: Of K arms.
+        p: [K] P(correct) on a typical task.
+        price_usd: [K] what a try costs.
+    """
     rungs: list[int] = []
-    for j in sorted(range(len(names)), key=lambda j: (price[j], -p[j])):
+    for j in np.lexsort((-p, price_usd)).tolist():
         if not rungs or p[j] > p[rungs[-1]]:
             rungs.append(j)
-    arms = tuple(names[j] for j in rungs)
-    return FixedChoice(f"ladder {' > '.join(arms)}", arms)
+    return tuple(model.arm_names[j] for j in rungs)
 
 
 def _best(

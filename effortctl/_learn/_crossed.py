@@ -39,6 +39,7 @@ from effortctl.stores._matrix import MISSING
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from effortctl._types import Arm
     from effortctl.stores import OutcomeMatrix
 
     Floats = NDArray[np.float64]
@@ -135,6 +136,7 @@ def cross_fit(
     usd_per_second: float = 0.0,
     features: FeatureFunction | None = None,
     prior: Prior | None = None,
+    arms: Sequence[Arm] = (),
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Learned:
@@ -147,6 +149,7 @@ def cross_fit(
         usd_per_second: Dollars a second of waiting costs.
         features: Your own feature function.
         prior: What is believed of tasks and arms beforehand; it counts the less, the more outcomes.
+        arms: The arms by name, for the prior: their prices say something of them.
         seed: Makes folds, fits and drawn verdicts repeatable.
         progress: Told of every step.
 
@@ -164,7 +167,13 @@ def cross_fit(
     compared = same_answer if verifier == "agreement" else None
     agreement = None if compared is None else fit_agreement_tables(matrix, compared)
     crossed = fit_model_crossed(
-        matrix, reliability=checks, features=features, prior=prior, seed=seed, progress=progress
+        matrix,
+        reliability=checks,
+        features=features,
+        prior=prior,
+        arms=arms,
+        seed=seed,
+        progress=progress,
     )
     seconds = means.seconds(priced=usd_per_second > 0)
     at = np.flatnonzero(complete(matrix, verifier))

@@ -35,7 +35,8 @@ from effortctl._policy_parts import (
     Provenance,
     Target,
 )
-from effortctl.estimators import FittedModel, Prior
+from effortctl.catalog import load_ladder
+from effortctl.estimators import FittedModel, Prior, load_prior
 from effortctl.estimators._fit import fingerprint
 from effortctl.policies import (
     AgreementTables,
@@ -49,6 +50,7 @@ from effortctl.stores import OutcomeMatrix, outcome_matrix, trace_rows
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from effortctl._driver import LadderLike
     from effortctl._types import Trace
 
     Floats = NDArray[np.float64]
@@ -80,6 +82,7 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
     criteria: Criteria | None = None,
     features: FeatureFunction | None = None,
     prior: Prior | None = None,
+    ladder: LadderLike | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -107,8 +110,9 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
         same_answer: When two answers are the same, where the verifier is `agreement`.
         criteria: What the certificate has to show. None: the defaults of `Criteria`.
         features: Your own feature function; it must then also be passed to `FittedPolicy.load`.
-        prior: What is believed of tasks and arms beforehand, e.g. `load_prior()`; it counts the less, the
-            more outcomes there are. None: nothing.
+        prior: What is believed of tasks and arms beforehand; it counts the less, the more outcomes there
+            are. None: nothing, or the shipped prior if a ladder is given.
+        ladder: The arms as a controller has them. Their prices and efforts are where the prior begins.
         seed: Makes splits, fits and drawn verdicts repeatable.
         progress: Told of every step.
         now: Wall clock.
@@ -122,6 +126,7 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
     matrix = _matrix_of(outcomes, prompts=prompts, scores=scores, verifier=verifier)
     offered = matrix if arms is None else matrix.select_arms(arms)
     whole = complete(offered, verifier)
+    known = () if ladder is None else load_ladder(ladder).arms
     split = _split(offered, whole, seed=seed)
     learned = cross_fit(
         offered.select_tasks(split.learn),
@@ -129,7 +134,8 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
         same_answer=same_answer,
         usd_per_second=usd_per_second,
         features=features,
-        prior=prior,
+        prior=load_prior() if prior is None and known else prior,
+        arms=known,
         seed=seed,
         progress=lambda step, done: tell(step, 0.7 * done),
     )

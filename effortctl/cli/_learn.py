@@ -32,6 +32,17 @@ _NAMED = ("exact", "none", "recorded", "agreement")
 _HOUR_S = 3600.0
 
 
+PriorLadder: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--ladder",
+        metavar="NAME|FILE",
+        help="Begin with what is believed of these arms beforehand (efforts, prices); it counts the "
+        "less, the more outcomes there are.",
+    ),
+]
+
+
 class SameAnswer(StrEnum):
     """How answers are compared where nothing else can check them."""
 
@@ -57,13 +68,15 @@ def read_verifier(text: str) -> VerifierChoice:
 
 def learn(  # noqa: PLR0913 - one parameter per option of the command
     outcomes: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="OUTCOMES...",
-            help="Files of outcomes: .jsonl, .csv (either may end in .gz) or .parquet.",
+            help="Files of outcomes: .jsonl, .csv (either may end in .gz) or .parquet. None at all "
+            "makes a policy of the shipped prior, which needs --ladder.",
         ),
-    ],
+    ] = None,
     *,
+    ladder: PriorLadder = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where the policy goes.")
     ] = Path("policy.json"),
@@ -109,13 +122,28 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
     - `effortctl learn outcomes.jsonl.gz -o policy.json`
 
     - `effortctl learn a.csv b.csv --arms small,big --value-usd 0.05 --verifier 0.95,0.05`
+
+    - `effortctl learn --ladder openai -o first-day.json` (no outcomes yet: the shipped prior)
     """
     choice = read_verifier(verifier)
+    if not outcomes and ladder is None:
+        raise typer.BadParameter("name files of OUTCOMES, or --ladder to begin without any")
     with told(as_json=as_json):
+        from effortctl._learn import cold_start  # noqa: PLC0415 - slow to load
         from effortctl._learn import learn as learn_policy  # noqa: PLC0415 - slow to load
         from effortctl.policies import Criteria  # noqa: PLC0415 - slow to load
         from effortctl.stores import read_outcomes  # noqa: PLC0415 - with the others
 
+        if not outcomes:
+            _refuse_targets(max_cost_usd, min_quality)
+            begun = cold_start(
+                ladder or "",
+                value_usd=value_usd,
+                usd_per_second=value_of_time / _HOUR_S,
+                verifier=choice,
+            )
+            _end(begun, output, as_json=as_json)
+            return
         with _progress() as tell:
             tell("reading outcomes", 0.0)
             fitted = learn_policy(
@@ -128,18 +156,31 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
                 same_answer=same_answer.value,
                 usd_per_second=value_of_time / _HOUR_S,
                 criteria=Criteria(epsilon=epsilon),
+                ladder=ladder,
                 seed=seed,
                 progress=tell,
             )
-        fitted.save(output)
-        if as_json:
-            print_json({"policy": str(output), **_policy_text.fields(fitted)})
-            return
-        _print_policy(fitted)
-        console = _show.out()
-        console.print()
-        console.print(f"Written to {output}", soft_wrap=True)
-        console.print(f"Next: effortctl plan --policy {output} PROMPT", soft_wrap=True)
+        _end(fitted, output, as_json=as_json)
+
+
+def _refuse_targets(max_cost_usd: float | None, min_quality: float | None) -> None:
+    if max_cost_usd is not None or min_quality is not None:
+        raise ConfigError(
+            "without outcomes nobody knows what a plan would cost or reach; give --value-usd instead of "
+            "--max-cost-usd and --min-quality"
+        )
+
+
+def _end(fitted: FittedPolicy, output: Path, *, as_json: bool) -> None:
+    fitted.save(output)
+    if as_json:
+        print_json({"policy": str(output), **_policy_text.fields(fitted)})
+        return
+    _print_policy(fitted)
+    console = _show.out()
+    console.print()
+    console.print(f"Written to {output}", soft_wrap=True)
+    console.print(f"Next: effortctl plan --policy {output} PROMPT", soft_wrap=True)
 
 
 def plan(
@@ -148,8 +189,19 @@ def plan(
     ],
     *,
     policy: Annotated[
-        Path, typer.Option("--policy", "-p", metavar="FILE", help="A learned policy.")
-    ] = Path("policy.json"),
+        Path | None,
+        typer.Option(
+            "--policy", "-p", metavar="FILE", help="A learned policy. Default: policy.json."
+        ),
+    ] = None,
+    ladder: Annotated[
+        str | None,
+        typer.Option(
+            "--ladder",
+            metavar="NAME|FILE",
+            help="Instead of a policy: plan these arms from the shipped prior.",
+        ),
+    ] = None,
     category: Annotated[
         str | None, typer.Option(metavar="LABEL", help="The task's category, if outcomes had any.")
     ] = None,
@@ -161,12 +213,16 @@ def plan(
     - `effortctl plan --policy policy.json "What is 17 * 24?"`
 
     - `effortctl plan -p policy.json - --json < prompt.txt`
+
+    - `effortctl plan --ladder openai "Prove that 7 is prime."` (nothing learned yet)
     """
+    if policy is not None and ladder is not None:
+        raise typer.BadParameter("give either --policy or --ladder, not both")
     with told(as_json=as_json):
         text = sys.stdin.read() if prompt == "-" else prompt
         if not text.strip():
             raise ConfigError("the prompt is empty; write what to ask")
-        fitted = _load(policy)
+        fitted = _load(policy or Path("policy.json")) if ladder is None else _begun(ladder)
         task = Task(input=text, category=category)
         planned, expected = fitted.plan(task), fitted.model.estimates([task])
         label, difficulty = expected.labels[0], float(expected.difficulty[0])
@@ -176,7 +232,8 @@ def plan(
                     "difficulty": {"label": label, "logit": difficulty},
                     "plan": planned.why,
                     "certified": fitted.certificate.certified,
-                    "acting": fitted.policy().acting.name,
+                    "decides": fitted.decides,
+                    "acting": fitted.policy().name.removeprefix("guarded:"),
                     "reason": fitted.certificate.reason,
                 }
             )
@@ -230,6 +287,12 @@ def diff(
         for name, (old, new) in changes:
             was, now = _policy_text.short(old), _policy_text.short(new)
             console.print(f"{name}: {was} -> {now}", soft_wrap=True)
+
+
+def _begun(ladder: str) -> FittedPolicy:
+    from effortctl._learn import cold_start  # noqa: PLC0415 - slow to load
+
+    return cold_start(ladder)
 
 
 def _load(path: Path) -> FittedPolicy:

@@ -59,14 +59,17 @@ def usd(amount: float) -> str:
 def policy_parts(fitted: FittedPolicy) -> Iterator[RenderableType]:
     """Everything `policy show` prints, in order."""
     origin, bins = fitted.provenance, fitted.difficulty
-    yield (
-        f"Learned on {origin.created} from {_show.plural(origin.tasks, 'task')} with "
-        f"{_show.plural(origin.outcomes, 'outcome')}: {origin.learn_tasks} to learn from, "
-        f"{origin.certify_tasks} to certify."
-    )
-    yield ""
-    yield Text("Predicted difficulty of these tasks", style="bold")
-    yield f"  easy |{plot(bins.counts, top=max(bins.counts))}| hard"
+    if origin.tasks:
+        yield (
+            f"Learned on {origin.created} from {_show.plural(origin.tasks, 'task')} with "
+            f"{_show.plural(origin.outcomes, 'outcome')}: {origin.learn_tasks} to learn from, "
+            f"{origin.certify_tasks} to certify."
+        )
+        yield ""
+        yield Text("Predicted difficulty of these tasks", style="bold")
+        yield f"  easy |{plot(bins.counts, top=max(bins.counts))}| hard"
+    else:
+        yield f"Made on {origin.created} from the shipped prior, without any outcome."
     yield ""
     yield Text("P(correct) of each arm, from the easiest task to the hardest", style="bold")
     yield _arms(fitted)
@@ -178,16 +181,26 @@ def plan_parts(plan: Plan, fitted: FittedPolicy) -> Iterator[RenderableType]:
             f"with P = {plan.quality:.2f}; a correct one is worth {usd(plan.value_usd)}."
         )
         yield ""
-        yield _steps(plan)
-        yield "Probabilities; `correct` holds once the checks above it have failed."
+        yield from _course(plan)
     yield ""
     yield Text("Starting with another arm, and going on as well as possible", style="bold")
     yield _alternatives(plan)
     yield from _why(plan)
     yield ""
-    if not fitted.certificate.certified:
+    if fitted.on_trust and not fitted.certificate.certified:
+        yield "A controller follows this plan on trust:"
+    elif not fitted.certificate.certified:
         yield "A controller does not follow this plan, because it is not certified:"
     yield from certificate_lines(fitted)
+
+
+def _course(plan: Plan) -> Iterator[RenderableType]:
+    """What happens on each verdict."""
+    if plan.evidence == "agreement":
+        yield from plan.sentences
+        return
+    yield _steps(plan)
+    yield "Probabilities; `correct` holds once the checks above it have failed."
 
 
 def _steps(plan: Plan) -> RenderableType:
@@ -219,7 +232,7 @@ def _alternatives(plan: Plan) -> RenderableType:
     rounding = 1e-6 * plan.value_usd
     listing = _show.table("first arm", *numbers, right=numbers, wrap="first arm")
     for arm, net in sorted(plan.alternatives.items(), key=lambda item: -item[1]):
-        loss = usd(net - plan.net_usd) if net < plan.net_usd - rounding else "-"
+        loss = f"-{usd(plan.net_usd - net)}" if net < plan.net_usd - rounding else "-"
         listing.add_row(arm, f"{plan.p_correct[arm]:.2f}", usd(net), loss)
     return listing
 

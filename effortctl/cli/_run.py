@@ -75,6 +75,12 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
             "--arm", metavar="MODEL@EFFORT", help="An arm instead of a ladder; repeatable."
         ),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(
+            "--policy", metavar="FILE", help="Choose arms of the ladder by a learned policy."
+        ),
+    ] = None,
     verify: Annotated[
         list[str] | None,
         typer.Option(
@@ -143,7 +149,7 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
             warn(note)
         screen = stack.enter_context(_Screen(as_json=as_json, quiet=quiet))
         controller = Controller(
-            rungs,
+            **_climbing(rungs, policy),
             verify=check,
             budget=budget,
             deadline_s=deadline,
@@ -224,6 +230,15 @@ def _ladder_source(wish: _Wish) -> str | list[Rung]:
     if own or os.environ.get("OPENAI_API_KEY"):
         return own or "openai"
     raise ConfigError(_NO_LADDER)
+
+
+def _climbing(rungs: Ladder, policy: Path | None) -> dict[str, Any]:
+    """How arms are chosen: in the order of the ladder, or by a policy."""
+    if policy is None:
+        return {"ladder": rungs}
+    from effortctl._fitted_policy import FittedPolicy  # noqa: PLC0415 - loads NumPy
+
+    return FittedPolicy.load(policy).controller_options(rungs)
 
 
 def _carry(wish: _Wish, ladder: Ladder) -> Carry:

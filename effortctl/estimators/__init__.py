@@ -12,8 +12,10 @@ __all__ = [
     "DIFFICULTY_LABELS",
     "ArmCalibration",
     "ArmCurve",
+    "ArmPriors",
     "CalibrationReport",
     "CostCurve",
+    "CrossFitted",
     "CurvePrior",
     "DifficultyModel",
     "DifficultyScorer",
@@ -21,21 +23,26 @@ __all__ = [
     "FittedModel",
     "ModelEstimates",
     "ModelEstimator",
+    "Prior",
     "Reliability",
     "ReliabilityBin",
     "calibration",
     "fit_agreement",
     "fit_model",
+    "fit_model_crossed",
     "fit_reliability",
     "fit_rho",
+    "load_prior",
 ]
 
 _HOME = {
     "DIFFICULTY_LABELS": "_scorer",
     "ArmCalibration": "_calibration",
     "ArmCurve": "_curves",
+    "ArmPriors": "_prior",
     "CalibrationReport": "_calibration",
     "CostCurve": "_costs",
+    "CrossFitted": "_fit",
     "CurvePrior": "_curves",
     "DifficultyModel": "_difficulty",
     "DifficultyScorer": "_scorer",
@@ -43,13 +50,16 @@ _HOME = {
     "FittedModel": "_model",
     "ModelEstimates": "_model",
     "ModelEstimator": "_estimator",
+    "Prior": "_prior",
     "Reliability": "_reliability",
     "ReliabilityBin": "_calibration",
     "calibration": "_calibration",
     "fit_agreement": "_reliability",
     "fit_model": "_fit",
+    "fit_model_crossed": "_fit",
     "fit_reliability": "_reliability",
     "fit_rho": "_belief",
+    "load_prior": "_prior",
 }
 
 if TYPE_CHECKING:
@@ -64,8 +74,9 @@ if TYPE_CHECKING:
     from effortctl.estimators._curves import ArmCurve, CurvePrior
     from effortctl.estimators._difficulty import DifficultyModel
     from effortctl.estimators._estimator import ModelEstimator
-    from effortctl.estimators._fit import fit_model
+    from effortctl.estimators._fit import CrossFitted, fit_model, fit_model_crossed
     from effortctl.estimators._model import FittedArm, FittedModel, ModelEstimates
+    from effortctl.estimators._prior import ArmPriors, Prior, load_prior
     from effortctl.estimators._reliability import Reliability, fit_agreement, fit_reliability
     from effortctl.estimators._scorer import DIFFICULTY_LABELS, DifficultyScorer
 

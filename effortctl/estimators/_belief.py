@@ -27,7 +27,7 @@ _ARM_SD = 0.6
 _MOST_TASKS = 20_000
 
 
-def fit_rho(p: Floats, score: Floats, *, seed: int = 0) -> Floats:
+def fit_rho(p: Floats, score: Floats, *, seed: int = 0, expected: float | None = None) -> Floats:
     """Estimate the loading of every arm on the hidden factor.
 
     A weak prior draws the loadings towards each other: two arms alone determine only the product of
@@ -37,6 +37,7 @@ def fit_rho(p: Floats, score: Floats, *, seed: int = 0) -> Floats:
         p: [T, K] probabilities predicted without the task's own outcome.
         score: [T, K] in 0..1; NaN where an arm did not try a task.
         seed: Chooses the tasks that are used when there are more than 20,000.
+        expected: Loading to expect before the outcomes are seen, in 0..0.9. None: about one half.
 
     Returns:
         [K] loadings in 0..0.95.
@@ -47,8 +48,9 @@ def fit_rho(p: Floats, score: Floats, *, seed: int = 0) -> Floats:
     rows = np.flatnonzero(together)
     if rows.size > _MOST_TASKS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_TASKS, replace=False))
-    likelihood = _Likelihood(p[rows], score[rows])
-    start = np.full(score.shape[1], _START)
+    centre = _START if expected is None else float(np.arctanh(expected / RHO_LIMIT))
+    likelihood = _Likelihood(p[rows], score[rows], centre=centre)
+    start = np.full(score.shape[1], centre)
     found = minimize(likelihood.penalised, start, jac=True, method="L-BFGS-B", tol=1e-9)
     return np.asarray(RHO_LIMIT * np.tanh(np.maximum(found.x, 0.0)))
 
@@ -56,7 +58,7 @@ def fit_rho(p: Floats, score: Floats, *, seed: int = 0) -> Floats:
 class _Likelihood:
     """Penalised negative log-likelihood of the loadings `rho = 0.95 * tanh(u)`."""
 
-    def __init__(self, p: Floats, score: Floats) -> None:
+    def __init__(self, p: Floats, score: Floats, *, centre: float = _START) -> None:
         from scipy.special import ndtri  # noqa: PLC0415 - only fitting needs scipy
 
         nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
@@ -64,6 +66,7 @@ class _Likelihood:
         self.log_weights = np.log(weights / weights.sum())
         self.seen = ~np.isnan(score)
         self.score = np.where(self.seen, score, 0.0)
+        self.centre = centre
         self.probit = ndtri(np.clip(p, 1e-6, 1 - 1e-6))
 
     def penalised(self, u: Floats) -> tuple[float, Floats]:
@@ -71,9 +74,9 @@ class _Likelihood:
         value, by_rho = self._value(rho)
         mean = u.mean()
         apart = (u - mean) / _ARM_SD**2
-        value += 0.5 * float((u - mean) @ apart) + 0.5 * ((mean - _START) / _START_SD) ** 2
+        value += 0.5 * float((u - mean) @ apart) + 0.5 * ((mean - self.centre) / _START_SD) ** 2
         gradient = by_rho * RHO_LIMIT * (1 - np.tanh(u) ** 2)
-        gradient += apart + (mean - _START) / _START_SD**2 / u.size
+        gradient += apart + (mean - self.centre) / _START_SD**2 / u.size
         return value, gradient
 
     def _value(self, rho: Floats) -> tuple[float, Floats]:

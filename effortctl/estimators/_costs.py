@@ -65,26 +65,29 @@ def fit_costs(difficulty: Floats, tokens: Floats, cost_usd: Floats) -> tuple[Cos
     """
     x = np.stack([difficulty, np.log1p(tokens)], axis=1)
     columns = [(x[known], cost_usd[known, j]) for j, known in enumerate(~np.isnan(cost_usd).T)]
-    common = _common_slopes(columns)
+    common = common_slopes(columns)
     return tuple(_fit_one(x_arm, usd, common) if usd.size else None for x_arm, usd in columns)
 
 
-def _centred(x: Floats, usd: Floats) -> tuple[Floats, Floats]:
+def centred(x: Floats, usd: Floats) -> tuple[Floats, Floats]:
+    """Predictors and log dollars of the calls that were paid for, less their means."""
     paid = usd > 0
     log_usd = np.log(usd[paid])
     return x[paid] - x[paid].mean(axis=0), log_usd - log_usd.mean()
 
 
-def _common_slopes(columns: Sequence[tuple[Floats, Floats]]) -> Floats:
-    pairs = [_centred(x, usd) for x, usd in columns if (usd > 0).sum() > 1]
+def common_slopes(columns: Sequence[tuple[Floats, Floats]]) -> Floats:
+    """Slopes that all arms show together, shrunk towards 0."""
+    pairs = [centred(x, usd) for x, usd in columns if (usd > 0).sum() > 1]
     if not pairs:
         return np.zeros(2)
     x = np.concatenate([pair[0] for pair in pairs])
     y = np.concatenate([pair[1] for pair in pairs])
-    return _ridge(x, y, towards=np.zeros(2), strength=_BORROWED)
+    return ridge(x, y, towards=np.zeros(2), strength=_BORROWED)
 
 
-def _ridge(x: Floats, y: Floats, *, towards: Floats, strength: float) -> Floats:
+def ridge(x: Floats, y: Floats, *, towards: Floats, strength: float) -> Floats:
+    """Slopes of y on x, drawn towards others with the weight of `strength` tasks."""
     spread = np.diag(np.maximum(x.var(axis=0), 1e-12)) * strength
     slopes = np.linalg.solve(x.T @ x + spread, x.T @ y + spread @ towards)
     return np.clip(slopes, -_LARGEST_SLOPE, _LARGEST_SLOPE)
@@ -93,7 +96,7 @@ def _ridge(x: Floats, y: Floats, *, towards: Floats, strength: float) -> Floats:
 def _fit_one(x: Floats, usd: Floats, common: Floats) -> CostCurve:
     if (usd > 0).sum() < 2:
         return CostCurve(scale_usd=float(usd.mean()))
-    slopes = _ridge(*_centred(x, usd), towards=common, strength=_BORROWED)
+    slopes = ridge(*centred(x, usd), towards=common, strength=_BORROWED)
     shape = np.exp(x @ slopes)
     low, high = x.min(axis=0), x.max(axis=0)
     return CostCurve(

@@ -39,6 +39,7 @@ class CrossFit:
         groups: [T].
         folds: (train, held out) positions.
         priors: Column → what is known of the arm beforehand.
+        covariance: [K, K] of the prior intercepts. None: the arms are independent.
     """
 
     difficulty: Floats
@@ -48,6 +49,7 @@ class CrossFit:
     groups: Sequence[str]
     folds: Sequence[Fold]
     priors: Mapping[int, CurvePrior]
+    covariance: Floats | None = None
 
     def curves(self, *, isotonic: bool | None) -> tuple[tuple[ArmCurve, ...], Floats]:
         """K curves fitted on all tasks, and [T, K] held-out predictions of the training tasks.
@@ -90,6 +92,7 @@ class CrossFit:
             models=self.models,
             efforts=self.efforts,
             priors=self.priors,
+            covariance=self.covariance,
         )
 
     def _held_out(self, *, corrected: bool) -> Floats:
@@ -119,7 +122,8 @@ class CrossFit:
 
     def _has_both(self, arm: int) -> bool:
         scores = self.score[:, arm]
-        return bool(np.nanmin(scores) < np.nanmax(scores))
+        known = scores[~np.isnan(scores)]
+        return bool(known.size and known.min() < known.max())
 
     def _helps(self, arm: int, before: Floats, after: Floats) -> bool:
         score = self.score[:, arm]

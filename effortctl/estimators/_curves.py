@@ -9,7 +9,7 @@ clearly say otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,6 +80,7 @@ def fit_curves(
     models: Sequence[str],
     efforts: Sequence[str],
     priors: Mapping[int, CurvePrior] | None = None,
+    covariance: Floats | None = None,
 ) -> tuple[ArmCurve, ...]:
     """Fit one curve per arm by penalised maximum likelihood (Newton's method).
 
@@ -90,24 +91,31 @@ def fit_curves(
         models: [K] model of each arm; arms of one model share their slope.
         efforts: [K] effort of each arm.
         priors: What is known beforehand of the arm in column j.
+        covariance: [K, K] of the prior intercepts, in place of the `intercept_sd` of each. The curves
+            then give the expected probability: the less is known of an arm, the nearer to one half.
 
     Returns:
-        K curves. With difficulties that are all equal, slopes are 0 and the curves are constants.
+        K curves. With difficulties that are all equal, slopes are 0 and the curves are constants,
+        unless a covariance is given.
     """
     data = _Data(difficulty, score)
     wanted = [dict(priors or {}).get(j, _VAGUE) for j in range(score.shape[1])]
     group = np.unique(np.asarray(models, dtype=str), return_inverse=True)[1].ravel()
-    if np.ptp(difficulty) == 0:
+    precision = _precision(wanted, covariance)
+    if covariance is None and np.ptp(difficulty) == 0:
         group_slope, slope_sd = np.zeros(group.max() + 1), np.full(group.max() + 1, 1e-6)
     else:
         one = np.zeros(len(group), dtype=np.intp)
-        common = _newton(data, wanted, one, slopes=(np.ones(1), np.ones(1))).slope[0]
+        start = (np.ones(1), np.ones(1))
+        common = _newton(data, wanted, one, slopes=start, precision=precision).slope[0]
         group_slope, slope_sd = _slope_priors(wanted, group, float(common))
-    fit = _newton(data, wanted, group, slopes=(group_slope, slope_sd))
-    intercept = _monotone(fit, models, efforts)
+    fit = _newton(data, wanted, group, slopes=(group_slope, slope_sd), precision=precision)
+    unsure = np.zeros(len(wanted)) if covariance is None else fit.variance
+    faded = (1 + np.pi / 8 * unsure) ** -0.5
+    intercept = _monotone(replace(fit, intercept=fit.intercept * faded), models, efforts)
     return tuple(
-        ArmCurve(intercept=float(a), slope=float(fit.slope[g]))
-        for a, g in zip(intercept, group, strict=True)
+        ArmCurve(intercept=float(a), slope=float(fit.slope[g] * f))
+        for a, g, f in zip(intercept, group, faded, strict=True)
     )
 
 
@@ -131,9 +139,19 @@ class _Data:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
+    """Intercepts [K] with what is known of them, and slopes [G]."""
+
     intercept: Floats
     slope: Floats
     information: Floats
+    variance: Floats
+
+
+def _precision(wanted: Sequence[CurvePrior], covariance: Floats | None) -> Floats:
+    """[K, K] of the prior intercepts."""
+    if covariance is None:
+        return np.diag([prior.intercept_sd**-2 for prior in wanted])
+    return np.asarray(np.linalg.inv(covariance))
 
 
 def _slope_priors(
@@ -154,20 +172,30 @@ def _newton(
     group: NDArray[np.intp],
     *,
     slopes: tuple[Floats, Floats],
+    precision: Floats,
 ) -> _Fit:
-    """Maximise the penalised likelihood; `slopes` are the mean and spread of their prior."""
+    """Maximise the penalised likelihood.
+
+    Args:
+        data: The outcomes.
+        wanted: [K] prior means of the intercepts.
+        group: [K] whose slope an arm has.
+        slopes: [G] mean and spread of the slopes' prior.
+        precision: [K, K] of the intercepts' prior.
+    """
     slope_at, slope_sd = slopes
     arms, groups = len(wanted), len(slope_at)
     at = np.concatenate([[prior.intercept for prior in wanted], slope_at])
-    precision = np.concatenate([[p.intercept_sd**-2 for p in wanted], slope_sd**-2.0])
+    penalty = np.diag(np.concatenate([np.zeros(arms), slope_sd**-2.0]))
+    penalty[:arms, :arms] = precision
     member = np.zeros((arms, groups))
     member[np.arange(arms), group] = 1.0
     x = at.copy()
     weight = np.ones(arms)
     for _ in range(_ROUNDS):
         residual, residual_d, weight, weight_d, weight_dd = data.moments(x[:arms], x[arms:][group])
-        gradient = np.concatenate([residual, -(residual_d @ member)]) - precision * (x - at)
-        hessian = np.diag(np.concatenate([weight, weight_dd @ member]) + precision)
+        gradient = np.concatenate([residual, -(residual_d @ member)]) - penalty @ (x - at)
+        hessian = np.diag(np.concatenate([weight, weight_dd @ member])) + penalty
         hessian[:arms, arms:] = -weight_d[:, None] * member
         hessian[arms:, :arms] = hessian[:arms, arms:].T
         step = np.clip(np.linalg.solve(hessian, gradient), -_LARGEST_STEP, _LARGEST_STEP)
@@ -177,7 +205,8 @@ def _newton(
         x = after
         if moved < _CLOSE_ENOUGH:
             break
-    return _Fit(x[:arms], x[arms:], weight + precision[:arms])
+    variance = np.diag(np.linalg.inv(hessian))[:arms]
+    return _Fit(x[:arms], x[arms:], weight + np.diag(precision), variance)
 
 
 def _monotone(fit: _Fit, models: Sequence[str], efforts: Sequence[str]) -> Floats:

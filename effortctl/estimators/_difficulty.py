@@ -4,6 +4,9 @@ Up to four parts are tried: a ridge regression and boosted trees over structural
 hashed words, and category means. Each predicts every task from models that never saw it or its group;
 a part is kept only when these predictions lower the log-loss of P(correct) by more than one standard
 error. When nothing helps, the model says that every task is average, and does no harm.
+
+A scorer fitted on other people's tasks can be the start. It is not put to that test, which a handful of
+tasks cannot pass: its weight begins at 1 and goes where the outcomes draw it, to 0 if it is of no use.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from scipy.optimize import nnls
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge, RidgeCV
+from threadpoolctl import threadpool_limits
 
 from effortctl._features import FEATURES_HASH, FeatureFunction, features, features_hash
 from effortctl._types import Task
@@ -26,12 +30,14 @@ from effortctl.estimators._ability import observed_difficulty
 from effortctl.estimators._curves import constant_curves, fit_curves, predict_all
 from effortctl.estimators._folds import Fold, folds_of, gain_and_error
 from effortctl.estimators._links import log_loss
+from effortctl.estimators._prior_scorer import DifficultyPrior, pool_scale
 from effortctl.estimators._scorer import (
     LABEL_QUANTILES,
     CategoryPart,
     DifficultyScorer,
     LinearPart,
     Part,
+    PriorPart,
     feature_matrix,
     standardise,
 )
@@ -51,6 +57,7 @@ _WORD_ALPHA = 1.0
 _CATEGORY_STRENGTH = 10.0
 _UNEVEN = 0.1
 _ERRORS_TO_BEAT = 1.0
+_WORTH_THREADS = 20_000
 
 
 class DifficultyModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -73,6 +80,7 @@ class DifficultyModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         boosting_from: int = 300,
         word_bits: int = 13,
         use_category: bool = True,
+        prior: DifficultyPrior | None = None,
         seed: int = 0,
     ) -> None:
         """Set the options.
@@ -83,6 +91,7 @@ class DifficultyModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             boosting_from: Tasks from which on boosted trees are tried.
             word_bits: Logarithm of the number of word buckets; 0 leaves words out.
             use_category: Whether category means are tried.
+            prior: A scorer to start from. None: every task is average until the outcomes say otherwise.
             seed: Of folds and trees.
         """
         self.features = features
@@ -90,6 +99,7 @@ class DifficultyModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.boosting_from = boosting_from
         self.word_bits = word_bits
         self.use_category = use_category
+        self.prior = prior
         self.seed = seed
 
     def fit(
@@ -108,14 +118,14 @@ class DifficultyModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         self.target_ = observed.difficulty
         self.folds_ = folds_of(groups, n_splits=self.n_splits, seed=self.seed)
         workshop = self._workshop(tasks, observed.difficulty, observed.weight)
-        names = self._candidates(tasks, groups)
+        names = (*(["prior"] if self.prior else []), *self._candidates(tasks, groups))
         held_out = {name: workshop.out_of_fold(name, self.folds_) for name in names}
         judge = _Judge(score, groups, self.folds_)
         choice = _select(held_out, workshop, judge)
         self.selected_ = tuple(choice.weights)
         self.oof_difficulty_ = choice.difficulty
         everything = np.arange(len(tasks))
-        self.scorer_ = DifficultyScorer(
+        scorer = DifficultyScorer(
             parts={n: (w, workshop.part(n, everything)) for n, w in choice.weights.items()},
             intercept=choice.intercept,
             low=float(choice.difficulty.min()),
@@ -126,6 +136,7 @@ class DifficultyModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             feature_hash=self._hash(workshop.names),
             function=self.features or features,
         )
+        self.scorer_ = pool_scale(scorer, self.prior, tasks=len(tasks)) if self.prior else scorer
         return self
 
     def predict(self, tasks: Sequence[Task]) -> Floats:
@@ -146,6 +157,8 @@ class DifficultyModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
             target=target,
             weight=weight,
             seed=self.seed,
+            prior=self.prior,
+            tasks=tasks,
         )
 
     def _candidates(self, tasks: Sequence[Task], groups: Sequence[str]) -> tuple[str, ...]:
@@ -190,6 +203,8 @@ class _Workshop:
     target: Floats
     weight: Floats
     seed: int
+    prior: DifficultyPrior | None = None
+    tasks: Sequence[Task] = ()
 
     def part(self, name: str, rows: Rows) -> Part:
         makers: dict[str, Callable[[Rows], Part]] = {
@@ -198,9 +213,13 @@ class _Workshop:
             "words": self._words,
             "category": self._category,
         }
+        if self.prior and name == "prior":
+            return PriorPart(self.prior.scorer)
         return makers[name](rows)
 
     def out_of_fold(self, name: str, folds: Sequence[Fold]) -> Floats:
+        if self.prior and name == "prior":
+            return self.prior.scorer.predict(self.tasks)  # nothing of it is fitted here
         predicted = np.empty(len(self.target))
         for train, held_out in folds:
             predicted[held_out] = self._predict(self.part(name, train), held_out)
@@ -215,6 +234,8 @@ class _Workshop:
             return np.asarray(self.words[rows] @ part.coef + part.intercept)
         if isinstance(part, CategoryPart):
             return part.predict([self.categories[i] for i in rows])
+        if isinstance(part, PriorPart):
+            return part.predict([self.tasks[i] for i in rows])
         return part.predict(self.x[rows])
 
     def _linear(self, rows: Rows) -> LinearPart:
@@ -238,7 +259,10 @@ class _Workshop:
         weight = self.weight[rows]
         # Weighted bin edges take most of the time, and nearly equal weights would not move them.
         uneven = np.ptp(weight) > _UNEVEN
-        return export_trees(model.fit(self.x[rows], self.target[rows], weight if uneven else None))
+        # Threads gain little on so few rows, and on a busy machine they wait for each other for minutes.
+        with threadpool_limits(1 if len(rows) < _WORTH_THREADS else None, user_api="openmp"):
+            model.fit(self.x[rows], self.target[rows], weight if uneven else None)
+        return export_trees(model)
 
     def _words(self, rows: Rows) -> WordsPart:
         model = Ridge(alpha=_WORD_ALPHA, solver="sparse_cg", tol=1e-5)
@@ -300,9 +324,11 @@ class _Choice:
 
 def _select(held_out: dict[str, Floats], workshop: _Workshop, judge: _Judge) -> _Choice:
     """Add parts one by one while the best addition clearly lowers the held-out loss."""
+    chosen: list[str] = [name for name in held_out if name == "prior"]
     best = _Choice({}, 0.0, np.zeros(len(workshop.target)))
+    if chosen:
+        best = _stack(chosen, held_out, workshop)
     loss = judge.losses(best.difficulty)
-    chosen: list[str] = []
     while len(chosen) < len(held_out):
         trials = [
             (name, _stack([*chosen, name], held_out, workshop))
@@ -323,6 +349,13 @@ def _stack(names: Sequence[str], held_out: dict[str, Floats], workshop: _Worksho
     columns = np.stack([held_out[name] for name in names], axis=1)
     centre = np.average(columns, axis=0, weights=workshop.weight)
     root = np.sqrt(workshop.weight)
-    weights, _ = nnls((columns - centre) * root[:, None], workshop.target * root)
+    a, b = (columns - centre) * root[:, None], workshop.target * root
+    if workshop.prior:
+        # One more row draws the weight of the prior to 1, as strongly as it is believed.
+        centre = centre * workshop.prior.trust_in_mean(len(b))
+        pull = workshop.prior.pull
+        a = np.vstack([(columns - centre) * root[:, None], [pull * (n == "prior") for n in names]])
+        b = np.append(b, pull)
+    weights, _ = nnls(a, b)
     kept = {name: float(w) for name, w in zip(names, weights, strict=True) if w > 0}
     return _Choice(kept, -float(centre @ weights), (columns - centre) @ weights)

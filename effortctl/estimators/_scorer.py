@@ -64,7 +64,22 @@ class CategoryPart:
         return np.array([self.offset.get(name or "", 0.0) for name in categories], dtype=float)
 
 
-Part: TypeAlias = LinearPart | TreesPart | WordsPart | CategoryPart
+@dataclass(frozen=True, slots=True, eq=False)
+class PriorPart:
+    """A whole scorer that was fitted elsewhere: what is believed before a task of one's own is seen.
+
+    Attributes:
+        scorer: Predicts from the built-in features.
+    """
+
+    scorer: DifficultyScorer
+
+    def predict(self, tasks: Sequence[Task]) -> Floats:
+        """[T] predictions."""
+        return self.scorer.predict(tasks)
+
+
+Part: TypeAlias = LinearPart | TreesPart | WordsPart | CategoryPart | PriorPart
 
 
 def standardise(x: Floats, mean: Floats, scale: Floats) -> Floats:
@@ -131,6 +146,8 @@ class DifficultyScorer:
                 total += weight * part.predict([task.text for task in tasks])
             elif isinstance(part, CategoryPart):
                 total += weight * part.predict([task.category for task in tasks])
+            elif isinstance(part, PriorPart):
+                total += weight * part.predict(tasks)
             else:
                 total += weight * part.predict(x)
         return np.asarray(np.clip(total, self.low, self.high))

@@ -18,7 +18,13 @@ from effortctl.estimators._costs import CostCurve
 from effortctl.estimators._curves import ArmCurve
 from effortctl.estimators._record import Record
 from effortctl.estimators._reliability import VerifierKind
-from effortctl.estimators._scorer import CategoryPart, DifficultyScorer, LinearPart, Part
+from effortctl.estimators._scorer import (
+    CategoryPart,
+    DifficultyScorer,
+    LinearPart,
+    Part,
+    PriorPart,
+)
 from effortctl.estimators._trees import TreesPart
 from effortctl.estimators._words import WordsPart
 
@@ -35,30 +41,30 @@ def dump_model(model: FittedModel) -> dict[str, Any]:
     record = {
         "format": FORMAT,
         "version": VERSION,
-        "difficulty": _dump_scorer(model.scorer),
+        "difficulty": dump_scorer(model.scorer),
         "arms": [asdict(arm) for arm in model.arms],
         "verifier": model.verifier,
         "report": None if model.report is None else asdict(model.report),
         "provenance": dict(model.provenance),
     }
-    plain = _plain(record, "model")
-    return dict(plain)
+    return dict(plain(record, "model"))
 
 
-def _plain(value: Any, place: str) -> Any:
+def plain(value: Any, place: str) -> Any:
     """JSON types only; arrays and tuples become lists."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         raise StoreError(f"{place} is {value}, expected a finite number; the fit went wrong")
     if isinstance(value, Mapping):
-        return {str(key): _plain(each, f"{place}.{key}") for key, each in value.items()}
+        return {str(key): plain(each, f"{place}.{key}") for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each, place) for each in value]
+        return [plain(each, place) for each in value]
     return value
 
 
-def _dump_scorer(scorer: DifficultyScorer) -> dict[str, Any]:
+def dump_scorer(scorer: DifficultyScorer) -> dict[str, Any]:
+    """A scorer as an object of plain values and arrays; see `plain`."""
     return {
         "parts": {
             name: {"weight": weight, **_dump_part(part)}
@@ -75,6 +81,8 @@ def _dump_scorer(scorer: DifficultyScorer) -> dict[str, Any]:
 
 
 def _dump_part(part: Part) -> dict[str, Any]:
+    if isinstance(part, PriorPart):
+        return {"scorer": dump_scorer(part.scorer)}
     return {name: getattr(part, name) for name in type(part).__dataclass_fields__}
 
 
@@ -92,7 +100,7 @@ def load_model(raw: Mapping[str, Any], features: FeatureFunction | None) -> Fitt
     if not arms or len({arm.name for arm in arms}) != len(arms):
         raise StoreError("model.arms has no arm, or one of them twice")
     return FittedModel(
-        scorer=_load_scorer(record.child("difficulty"), features),
+        scorer=load_scorer(record.child("difficulty"), features),
         arms=arms,
         verifier=record.choice("verifier", get_args(VerifierKind)),
         report=None if raw.get("report") is None else _load_report(record.child("report")),
@@ -100,7 +108,12 @@ def load_model(raw: Mapping[str, Any], features: FeatureFunction | None) -> Fitt
     )
 
 
-def _load_scorer(record: Record, features: FeatureFunction | None) -> DifficultyScorer:
+def load_scorer(record: Record, features: FeatureFunction | None) -> DifficultyScorer:
+    """Read what `dump_scorer` gave.
+
+    Raises:
+        StoreError: It is damaged, or was fitted on other features.
+    """
     names, digest = record.texts("feature_names"), record.text("feature_hash")
     if features is None and (digest != FEATURES_HASH or names != FEATURE_NAMES):
         raise StoreError(
@@ -109,7 +122,7 @@ def _load_scorer(record: Record, features: FeatureFunction | None) -> Difficulty
         )
     bands = tuple(record.numbers("bands").tolist())
     if len(bands) != 4 or sorted(bands) != list(bands):
-        raise StoreError("model.difficulty.bands is not four rising numbers")
+        raise StoreError(f"{record.place}.bands is not four rising numbers")
     return DifficultyScorer(
         parts={
             name: (part.number("weight"), _load_part(name, part, len(names)))
@@ -145,6 +158,8 @@ def _load_part(name: str, record: Record, width: int) -> Part:
         return CategoryPart(record.child("offset").all_numbers())
     if name == "boosted":
         return _load_trees(record, width)
+    if name == "prior":
+        return PriorPart(load_scorer(record.child("scorer"), None))
     raise StoreError(f"{record.place} is a part this version does not know")
 
 

@@ -195,3 +195,25 @@ def test_plots_show_what_is_there(monkeypatch):
     monkeypatch.setattr("sys.stdout", None)
     assert _policy_text.plot([0, 0.01, 0.5, 1, 2], top=1) == " .=@@"
     assert _policy_text.plot([0, 0], top=0) == "  "
+
+
+def test_without_outcomes_a_policy_begins_with_the_shipped_prior(cli, tmp_path):
+    path = tmp_path / "first.json"
+    done = cli("learn", "--ladder", "openai", "-o", path)
+    assert done.exit_code == 0, done.stderr
+    assert "from the shipped prior" in done.stdout
+    assert "Not certified. This plan rests on a prior" in " ".join(done.stdout.split())
+    planned = cli("plan", "-p", path, "What is 2 + 2?")
+    assert "follows this plan on trust" in planned.stdout
+    direct = cli("plan", "--ladder", "openai", "What is 2 + 2?", "--json")
+    assert json.loads(direct.stdout)["decides"] is True
+
+
+def test_nothing_to_learn_from_is_refused(cli, tmp_path):
+    done = cli("learn", "-o", tmp_path / "p.json")
+    assert done.exit_code == 2
+    assert "--ladder" in done.stderr
+    done = cli("learn", "--ladder", "openai", "--min-quality", "0.9", "-o", tmp_path / "p.json")
+    assert done.exit_code == 3
+    assert "--value-usd" in done.stderr
+    assert not (tmp_path / "p.json").exists()
