@@ -15,6 +15,7 @@ from effortctl.cli._exits import print_json, told
 from effortctl.cli._options import AsJson
 from effortctl.harness._result import EvalResult
 from effortctl.harness.report import (
+    Headline,
     TerminalReport,
     headline,
     html_report,
@@ -120,15 +121,14 @@ def write_page(path: Path, page: str) -> None:
 def _document(result: EvalResult, written: dict[str, str]) -> dict[str, Any]:
     said = headline(result)
     return {
-        "headline": f"{said.word}: {said.sentence}",
+        "headline": said.line,
         "verdict": result.verdict.model_dump(mode="json"),
         "files": written,
     }
 
 
 def _say_written(console: Console, result: EvalResult, written: dict[str, str]) -> None:
-    said = headline(result)
-    console.print(Text.assemble((f"{said.word}: ", _WORDS[said.word]), said.sentence))
+    console.print(_verdict(headline(result)))
     for path in written.values():
         console.print(f"Written: {path}", soft_wrap=True)
 
@@ -140,7 +140,7 @@ def print_report(console: Console, result: EvalResult) -> None:
     """Print the verdict, the table and a small frontier; fits 40 columns and up."""
     shown = terminal_report(result, width=console.width, unicode=_knows_unicode())
     said = shown.headline
-    console.print(Text.assemble((f"{said.word}: ", _WORDS[said.word]), (said.sentence, "bold")))
+    console.print(_verdict(said, style="bold"))
     if said.detail:
         console.print(Text(said.detail))
     console.print()
@@ -151,6 +151,12 @@ def print_report(console: Console, result: EvalResult) -> None:
     console.print(Text(shown.legend, style="dim"))
     for note in shown.notes:
         console.print(Text(f"- {note}"))
+
+
+def _verdict(said: Headline, *, style: str = "") -> Text:
+    line = Text(said.line, style=style)
+    line.stylize(_WORDS[said.word], 0, len(said.word))
+    return line
 
 
 def _table(shown: TerminalReport) -> Any:

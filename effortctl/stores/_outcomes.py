@@ -13,7 +13,6 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
@@ -63,7 +62,8 @@ def write_outcomes(path: str | Path, rows: Iterable[OutcomeRow]) -> None:
         ConfigError: The file's ending is not known, or Parquet is asked for without pyarrow.
     """
     kind, target = _kind(path), Path(path).expanduser()
-    records = (asdict(row) for row in rows)
+    # Rows hold plain values, so nothing needs the deep copies of `dataclasses.asdict`.
+    records = ({name: getattr(row, name) for name in FIELDS} for row in rows)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if kind == "parquet":

@@ -92,6 +92,14 @@ class Headline:
     sentence: str
     detail: str
 
+    @property
+    def line(self) -> str:
+        """Word and sentence in one line, the word once."""
+        first, _, rest = self.sentence.partition(" ")
+        return (
+            f"{self.word} {rest}" if first.upper() == self.word else f"{self.word}: {self.sentence}"
+        )
+
 
 def headline(result: EvalResult) -> Headline:
     """The verdict as a sentence that never claims a saving inside the noise."""

@@ -333,6 +333,19 @@ def test_spending_of_earlier_sessions_counts(folder):
     assert summary.called == 0
 
 
+def test_the_ledger_is_touched_once_for_many_calls_and_adds_up(tmp_path):
+    inputs = inputs_of(600, budget_usd="1000", max_concurrency=50)
+    with SqliteLedger(tmp_path / "ledger.sqlite3") as ledger:
+        summary = run(inputs, tmp_path / "run", Fake(), ledger=ledger)
+        entries = list(ledger.entries())
+        totals = ledger.totals("arm")
+    assert 3 <= len(entries) <= 4
+    assert totals["a"].cost_usd == summary.spent_usd
+    assert totals["a"].input_tokens == 600 * 10
+    assert totals["a"].output_tokens == sum(n % 50 for n in range(600))
+    assert totals["a"].estimated_usd == 0
+
+
 def test_a_budget_needs_prices(folder):
     unknown = Arm(name="a", model="nobody-knows", endpoint=arm().endpoint)
     with pytest.raises(UnknownPriceError):

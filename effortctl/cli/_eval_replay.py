@@ -1,0 +1,227 @@
+"""`effortctl eval replay`: what policies would have done on recorded outcomes, and whether they pay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from effortctl._errors import ConfigError
+from effortctl.cli import _show
+from effortctl.cli._exits import print_json, told
+
+if TYPE_CHECKING:
+    from effortctl._fitted_policy import FittedPolicy
+    from effortctl.harness._result import EvalResult
+    from effortctl.harness.evaluation import Verifier
+
+_NAMED = ("exact", "none", "recorded", "agreement")
+_STDOUT = "-"
+
+
+def register(app: typer.Typer) -> None:
+    """Add `replay` to the app of `effortctl eval`."""
+    app.command("replay")(replay)
+
+
+def read_verifier(text: str) -> Verifier:
+    """Read `exact`, `none`, `recorded`, `agreement`, or two rates such as `0.95,0.05`."""
+    for name in _NAMED:
+        if text == name:
+            return name  # type: ignore[return-value]  # it equals one of the four literals
+    try:
+        tpr, fpr = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a verifier; write exact, none, recorded, agreement, or TPR,FPR such as "
+            "0.95,0.05"
+        ) from None
+    return tpr, fpr
+
+
+def replay(  # noqa: PLR0913 - one parameter per option of the command
+    test: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TEST...",
+            help="Outcomes to judge on: .jsonl, .csv (either may end in .gz) or .parquet.",
+        ),
+    ],
+    *,
+    learn: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--learn",
+            metavar="FILE",
+            help="Outcomes to learn from; may be given several times. Default: crosswise from TEST.",
+        ),
+    ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option("--policy", "-p", metavar="FILE", help="Judge this learned policy."),
+    ] = None,
+    arms: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Arms to choose from. Default: all.")
+    ] = None,
+    verifier: Annotated[
+        str,
+        typer.Option(
+            metavar="exact|none|recorded|agreement|TPR,FPR",
+            help="What checks answers: never wrong, nothing, as recorded, other arms, or rates.",
+        ),
+    ] = "exact",
+    value_usd: Annotated[
+        float | None,
+        typer.Option(metavar="USD", help="Dollars an accepted correct answer is worth."),
+    ] = None,
+    max_cost_usd: Annotated[
+        float | None, typer.Option(metavar="USD", help="Best quality for at most this a task.")
+    ] = None,
+    min_quality: Annotated[
+        float | None, typer.Option(metavar="0..1", help="Lowest cost at no less than this quality.")
+    ] = None,
+    cluster_by: Annotated[
+        str,
+        typer.Option(
+            metavar="cluster|category",
+            help="Which tasks stand or fall together: those of a cluster, or also of a category.",
+        ),
+    ] = "cluster",
+    include_prompts: Annotated[
+        bool, typer.Option("--include-prompts", help="Keep the prompts in the result file.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Of folds, fits, drawn verdicts and intervals.")] = 0,
+    level: Annotated[float, typer.Option(help="Coverage of intervals.")] = 0.95,
+    json_to: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE|-", help="Write the result; - prints nothing else."),
+    ] = None,
+) -> None:
+    """Replay policies over recorded outcomes, and say whether they pay. Nothing is called.
+
+    The first line is the verdict: ROUTE, KEEP or INCONCLUSIVE.
+
+    Examples:
+    - `effortctl eval replay outcomes.jsonl.gz`
+
+    - `effortctl eval replay test.csv --learn train.csv --verifier 0.95,0.05 --json result.json`
+    """
+    choice = read_verifier(verifier)
+    if cluster_by not in ("cluster", "category"):
+        raise typer.BadParameter(f"--cluster-by is {cluster_by!r}; write cluster or category")
+    with told(as_json=json_to == _STDOUT):
+        from effortctl.harness.evaluation import evaluate  # noqa: PLC0415 - slow to load
+        from effortctl.stores import read_outcomes  # noqa: PLC0415 - with the others
+
+        with _progress() as tell:
+            tell("reading outcomes", 0.0)
+            result = evaluate(
+                read_outcomes(*test),
+                learn=read_outcomes(*learn) if learn else None,
+                policy=None if policy is None else _load(policy),
+                arms=None if arms is None else _names(arms),
+                verifier=choice,
+                value_usd=value_usd,
+                max_cost_usd=max_cost_usd,
+                min_quality=min_quality,
+                cluster_by_category=cluster_by == "category",
+                include_prompts=include_prompts,
+                name=test[0].name,
+                seed=seed,
+                level=level,
+                progress=tell,
+            )
+        if json_to == _STDOUT:
+            print_json(result.model_dump(mode="json"))
+            return
+        _print(result)
+        if json_to is not None:
+            result.save(json_to)
+            _show.out().print(f"\nWritten to {json_to}", soft_wrap=True)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise ConfigError("--arms names no arm; write e.g. --arms small,big")
+    return names
+
+
+def _load(path: Path) -> FittedPolicy:
+    from effortctl._fitted_policy import FittedPolicy  # noqa: PLC0415 - slow to load
+
+    return FittedPolicy.load(path)
+
+
+# --- how it looks ----------------------------------------------------------------------------------
+
+
+def _print(result: EvalResult) -> None:
+    console = _show.out()
+    console.print(result.verdict.sentence, soft_wrap=True)
+    console.print(result.verdict.reason)
+    console.print()
+    table = _show.table(
+        "policy", "quality", "$ per task", "at equal quality", right=("quality", "$ per task")
+    )
+    for name in _rows(result):
+        point = result.policies[name]
+        equal = result.cost_at_equal_quality.get(name)
+        label = name.removeprefix("fixed:") + (
+            " (best fixed arm)" if name == f"fixed:{result.best_fixed_arm}" else ""
+        )
+        ratio = "-"
+        if equal is not None:
+            low, high = equal.ci95
+            ratio = f"{equal.ratio_to_best_fixed_arm:.2f} x [{low:.2f}, {high:.2f}]"
+        table.add_row(label, f"{100 * point.quality:.1f} %", _usd(point.cost_usd), ratio)
+    table.add_row(
+        "oracle (hindsight)",
+        f"{100 * result.oracle.quality:.1f} %",
+        _usd(result.oracle.cost_usd),
+        "-",
+    )
+    console.print(table)
+    console.print(f"Best fixed ladder: {' > '.join(result.best_fixed_ladder)}", soft_wrap=True)
+    clusters = "" if result.n_clusters == result.n_tasks else f" in {result.n_clusters:,} clusters"
+    console.print(f"{result.n_tasks:,} tasks{clusters}, verifier {result.verifier}.")
+    for note in (*_dropped(result), *result.notes):
+        console.print(f"- {note}")
+
+
+def _rows(result: EvalResult) -> Sequence[str]:
+    """Policies first, then arms, cheapest first."""
+    fixed = [name for name in result.policies if name.startswith("fixed:")]
+    others = [name for name in result.policies if name not in fixed]
+    return [*others, *sorted(fixed, key=lambda name: result.policies[name].cost_usd)]
+
+
+def _dropped(result: EvalResult) -> Iterator[str]:
+    for reason, count in result.dropped.items():
+        yield f"Left out: {count:,} {reason}."
+
+
+def _usd(amount: float) -> str:
+    return _show.usd(Decimal(f"{amount:.3g}"))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not _show.stderr_is_terminal():
+        yield lambda _step, _done: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only on a terminal
+
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+    )
+    with Progress(*columns, console=_show.err(), transient=True) as bar:
+        work = bar.add_task("replaying", total=1.0)
+        yield lambda step, done: bar.update(work, description=step, completed=done)
