@@ -139,9 +139,14 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
         seed=seed,
         progress=lambda step, done: tell(step, 0.7 * done),
     )
-    learned = plannable(learned, value_usd)
+    offered_all = learned
+    learned = plannable(offered_all, value_usd)
     tell("lambda", 0.8)
     target, value = tune(learned, wanted)
+    if learned is not offered_all and value_usd is None:
+        # Which arms are best together depends on what an answer is worth, and that is known only now.
+        learned = plannable(offered_all, value)
+        target, value = tune(learned, wanted)
     tell("certificate", 0.95)
     contenders: list[Contender] = []
     if len(split.certify):

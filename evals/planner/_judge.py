@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 Row = dict[str, Any]
-_LADDER = "best fixed ladder"
+_RESAMPLES = 1000
+_LADDERS = ("best fixed ladder", "two agree, else a third")
+"""What a fixed sequence of arms can do, with a check or with agreement as the only evidence."""
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Court:
         best: Run of the arm that is best on the held-out tasks, per draw.
         chosen: Run of the arm that is best on train, per draw.
         clusters: Cluster of every task, per draw.
-        arms: [K] mean dollars and quality of the arms, per draw.
+        arms: [T, K] dollars and quality of the arms, per draw.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class Court:
         best, chosen = test.best_arm(), train.best_arm()
         self.best.append(test.alone(best))
         self.chosen.append(test.alone(chosen))
-        self.arms.append((test.cost_usd.mean(axis=0), test.score.mean(axis=0)))
+        self.arms.append((test.cost_usd, test.score))
         wanted = float(train.score[:, chosen].mean())
         lived: dict[str, list[Run]] = {}
         for method in contenders:
@@ -84,11 +86,16 @@ class Court:
             tally.tuned.append(runs[_cheapest(on_train, wanted)])
             tally.frontier.append([_mean(run) for run in runs])
             lived[method.name] = runs
-        if _LADDER in self.tallies:
-            ladder = self.tallies[_LADDER].tuned[-1]
+        if self.ladder is not None:
+            rival = self.ladder.tuned[-1]
             for method in contenders:
                 tally = self.tallies[method.name]
-                _note(lived[method.name], ladder, tally.equal_ladder, tally.reached_ladder)
+                _note(lived[method.name], rival, tally.equal_ladder, tally.reached_ladder)
+
+    @property
+    def ladder(self) -> Tally | None:
+        """What the best fixed sequence of arms did; None where nothing is learned from an answer."""
+        return next((self.tallies[name] for name in _LADDERS if name in self.tallies), None)
 
 
 def hold(study: Study, matrix: OutcomeMatrix, *, seeds: int) -> Iterator[tuple[Check, Court]]:
@@ -115,7 +122,7 @@ def verdicts(court: Court) -> list[Row]:
 
 def _row(name: str, tally: Tally, court: Court) -> Row:
     tuned_cost, tuned_quality = _join(tally.tuned)
-    ladder = court.tallies.get(_LADDER)
+    ladder = court.ladder
     row: Row = {
         "method": name,
         "at_best_arm": {
@@ -145,6 +152,7 @@ def _row(name: str, tally: Tally, court: Court) -> Row:
             "quality_vs_ladder": ladder
             and _compare(tally.tuned, ladder.tuned, court, "difference"),
             "cost_vs_mixing": _mixing(tuned_cost, tuned_quality, court),
+            "quality_vs_mixing": _against_mixing(tuned_cost, tuned_quality, court),
         },
     }
     if len({len(points) for points in tally.frontier}) == 1:
@@ -156,24 +164,42 @@ def _row(name: str, tally: Tally, court: Court) -> Row:
 def _compare(
     first: list[Run], second: list[Run], court: Court, statistic: Literal["ratio", "difference"]
 ) -> list[float]:
-    """Estimate, low and high end; tasks that come in several draws are resampled together."""
+    """Estimate, low and high end."""
     column = 0 if statistic == "ratio" else 1
+    return _interval(_join(first)[column], _join(second)[column], court, statistic)
+
+
+def _interval(
+    first: Floats, second: Floats, court: Court, statistic: Literal["ratio", "difference"]
+) -> list[float]:
+    """Paired over tasks; tasks that come in several draws are resampled together."""
     clusters = [name for names in court.clusters for name in names]
     found = paired_bootstrap(
-        _join(first)[column], _join(second)[column], statistic=statistic, clusters=clusters
+        first, second, statistic=statistic, clusters=clusters, draws=_RESAMPLES
     )
     return [_short(found.estimate), _short(found.low), _short(found.high)]
 
 
 def _mixing(cost: Floats, quality: Floats, court: Court) -> float | None:
     """Cost by that of the cheapest mixture of two fixed arms of the same quality, in hindsight."""
-    costs = np.mean([arms[0] for arms in court.arms], axis=0)
-    qualities = np.mean([arms[1] for arms in court.arms], axis=0)
+    costs, qualities = (side.mean(axis=0) for side in _join(court.arms))
     hull = lower_hull(costs, qualities)
     wanted = float(quality.mean())
     if not qualities[hull[0]] <= wanted <= qualities[hull[-1]]:
         return None
     return _short(float(cost.mean()) / float(np.interp(wanted, qualities[hull], costs[hull])))
+
+
+def _against_mixing(cost: Floats, quality: Floats, court: Court) -> list[float]:
+    """Quality less that of the best mixture of two fixed arms of the same mean cost, in hindsight."""
+    costs, scores = _join(court.arms)
+    hull = lower_hull(costs.mean(axis=0), scores.mean(axis=0))
+    place = float(np.interp(cost.mean(), costs.mean(axis=0)[hull], np.arange(len(hull))))
+    low = hull[int(place)]
+    high = hull[min(int(place) + 1, len(hull) - 1)]
+    share = place - int(place)
+    mixed = (1 - share) * scores[:, low] + share * scores[:, high]
+    return _interval(quality, mixed, court, "difference")
 
 
 def _note(runs: list[Run], rival: Run, into: list[Run], reached: list[bool]) -> None:

@@ -32,8 +32,8 @@ Run: TypeAlias = "tuple[Floats, Floats]"
 
 _POINTS = 48
 _MOST_PLANNED = 8
-_PICK_VALUE = 30.0
-"""Arms are picked for a plan as if a correct answer were worth so many calls of the dearest arm."""
+_PICKS = 8
+"""Arms that are good together depend on what a correct answer is worth; they are picked at so many values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +64,9 @@ def methods(train: Part, check: Check, model: BeliefModel, *, longest: int) -> l
     if check.evidence == "agreement":
         few = values[:: max(1, _POINTS // 12)]
         return [*plain, _agreeing_pair(train), _plan(train, model, few), _oracle()]
-    checked = [_ladders(train, longest), _threshold(train), _plan(train, model, values)]
-    return [*plain, *checked, _oracle()]
+    front = _ladder_front(train, longest)
+    ladders = [_ladders(front), _mixed_ladders(train, front)]
+    return [*plain, *ladders, _threshold(train), _plan(train, model, values), _oracle()]
 
 
 def _values(train: Part) -> list[float]:
@@ -129,7 +130,7 @@ def _routing(name: str, predictor: str, values: Sequence[float]) -> Method:
     return Method(name, values, run)
 
 
-def _ladders(train: Part, longest: int) -> Method:
+def _ladder_front(train: Part, longest: int) -> list[tuple[int, ...]]:
     """Fixed ladders that no other ladder beats on train, cheapest first."""
     table = all_ladders(train.score, train.passed, train.cost_usd, longest=longest)
     order = np.lexsort((-table.quality, table.cost_usd))
@@ -139,11 +140,34 @@ def _ladders(train: Part, longest: int) -> Method:
         if table.quality[index] > reached + 1e-12:
             reached = float(table.quality[index])
             front.append(table.ladders[int(index)])
+    return front
 
-    def run(part: Part, ladder: tuple[int, ...]) -> Run:
-        return run_ladder(ladder, part.score, part.passed, cost_usd=part.cost_usd)
 
-    return Method("best fixed ladder", front, run)
+def _climb(part: Part, ladder: tuple[int, ...]) -> Run:
+    return run_ladder(ladder, part.score, part.passed, cost_usd=part.cost_usd)
+
+
+def _ladders(front: Sequence[tuple[int, ...]]) -> Method:
+    return Method("best fixed ladder", front, _climb)
+
+
+def _mixed_ladders(train: Part, front: Sequence[tuple[int, ...]]) -> Method:
+    """Toss a coin between two fixed ladders: as fine a dial as the plan's, and nothing predicted."""
+    lived = [_climb(train, ladder) for ladder in front]
+    cost, quality = (np.array([run[side].mean() for run in lived]) for side in (0, 1))
+    hull = [front[j] for j in lower_hull(cost, quality)]
+    pairs = list(pairwise(hull)) or [(hull[0], hull[0])]
+    dial = [(*pair, float(share)) for pair in pairs for share in np.linspace(0.0, 1.0, 11)]
+
+    def run(part: Part, setting: tuple[tuple[int, ...], tuple[int, ...], float]) -> Run:
+        low, high, share = setting
+        (low_cost, low_quality), (high_cost, high_quality) = _climb(part, low), _climb(part, high)
+        return (
+            (1 - share) * low_cost + share * high_cost,
+            (1 - share) * low_quality + share * high_quality,
+        )
+
+    return Method("mixed ladders", dial, run)
 
 
 def _threshold(train: Part) -> Method:
@@ -171,28 +195,46 @@ def _threshold(train: Part) -> Method:
 
 def _plan(train: Part, model: BeliefModel, values: Sequence[float]) -> Method:
     """Our exact plan, over at most eight arms picked on train."""
-    arms = train.score.shape[1]
-    table = model.table(arms)
-    p, cost = train.forecasts[OURS]
-    forecast = Forecast(p_correct=p, cost_usd=cost)
-    worth = _PICK_VALUE * float(train.cost_usd.mean(axis=0).max())
-    keep = list(range(arms))
-    if arms > _MOST_PLANNED:
-        keep = sorted(pick_arms(forecast, table, Terms(worth), most=_MOST_PLANNED, sample=32))
-    few = table.only(keep)
+    table = model.table(train.score.shape[1])
+    picks = _picks(train, table, values)
+    beliefs = {arms: table.only(arms) for arms in picks.values()}
 
     def run(part: Part, value: float) -> Run:
+        keep = list(picks[value])
         p, cost = (side[:, keep] for side in part.forecasts[OURS])
-        passed = part.passed[:, keep] if part.passed.ndim == 2 else part.passed
+        passed = part.passed[:, keep]
         recorded = Recorded(
-            score=part.score[:, keep], verdicts=passed, cost_usd=part.cost_usd[:, keep]
+            score=part.score[:, keep],
+            verdicts=passed if passed.ndim == 2 else passed[:, :, keep],
+            cost_usd=part.cost_usd[:, keep],
         )
         done = replay_plan(
-            Forecast(p_correct=p, cost_usd=cost), few, Terms(value), recorded=recorded
+            Forecast(p_correct=p, cost_usd=cost),
+            beliefs[picks[value]],
+            Terms(value),
+            recorded=recorded,
         )
         return done.cost_usd, done.quality
 
     return Method("our plan", values, run)
+
+
+def _picks(
+    train: Part, model: BeliefModel, values: Sequence[float]
+) -> dict[float, tuple[int, ...]]:
+    """Value of a correct answer -> the arms to plan with, in their order."""
+    arms = train.score.shape[1]
+    if arms <= _MOST_PLANNED:
+        return dict.fromkeys(values, tuple(range(arms)))
+    p, cost = train.forecasts[OURS]
+    forecast = Forecast(p_correct=p, cost_usd=cost)
+    found: dict[float, tuple[int, ...]] = {}
+    for near in np.array_split(np.array(values), _PICKS):
+        terms = Terms(float(near[len(near) // 2]))
+        picked = pick_arms(forecast, model, terms, most=_MOST_PLANNED, sample=32)
+        cheapest = int(train.cost_usd.mean(axis=0).argmin())
+        found |= dict.fromkeys(near.tolist(), tuple(sorted(picked or (cheapest,))))
+    return found
 
 
 def _agreeing_pair(train: Part) -> Method:

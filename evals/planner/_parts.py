@@ -129,7 +129,8 @@ def _passed(
         return np.asarray(matrix.verdict == 1)
     if check.evidence == "agreement":
         answers = np.array([[str(a).strip().upper() for a in row] for row in _answers(matrix)])
-        return np.asarray(answers[:, :, None] == answers[:, None, :])
+        agree = answers[:, :, None] == answers[:, None, :]
+        return np.asarray(agree & (answers != "NONE")[:, :, None])
     if check.evidence == "none":
         return np.ones(score.shape, dtype=np.bool_)
     return draw_verdicts(score > 0.5, check.tpr, check.fpr, rng=rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,11 +17,17 @@ if TYPE_CHECKING:
     from _sets import Study
 
 Row = dict[str, Any]
+_POINT = 0.01
+"""Quality that counts as worse even where the interval is too wide to tell; what certificates allow."""
+_MARGIN = 0.02
+"""Share of the cost below which a difference is none, however sure; what certificates allow."""
 _BEGIN, _END = "<!-- results -->", "<!-- end of results -->"
 _PACKAGES = ("effortctl", "numpy", "scipy", "scikit-learn")
 
 
-def result(study: Study, matrix: OutcomeMatrix, found: list[Row], *, seeds: int) -> Row:
+def result(
+    study: Study, matrix: OutcomeMatrix, found: list[Row], *, seeds: int, took: Mapping[str, float]
+) -> Row:
     """Everything worth keeping of one study: aggregates only, no task and no text."""
     cost, quality = matrix.cost_usd.mean(axis=0), matrix.score.mean(axis=0)
     record: Row = {
@@ -29,10 +36,8 @@ def result(study: Study, matrix: OutcomeMatrix, found: list[Row], *, seeds: int)
         "date": datetime.now(UTC).date().isoformat(),
         "command": " ".join(["python evals/planner/benchmark.py", *_options(sys.argv[1:])]),
         "seeds": seeds,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in _PACKAGES},
-        },
+        "took": {name: round(seconds, 1) for name, seconds in took.items()},
+        "versions": versions(),
         "tasks": len(matrix),
         "arms": [
             {"arm": arm, "cost_usd": float(f"{c:.5g}"), "quality": float(f"{q:.4g}")}
@@ -42,6 +47,14 @@ def result(study: Study, matrix: OutcomeMatrix, found: list[Row], *, seeds: int)
     }
     record["gates"] = gates(record)
     return record
+
+
+def versions() -> dict[str, str]:
+    """Of what could change a figure."""
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in _PACKAGES},
+    }
 
 
 def _options(arguments: list[str]) -> list[str]:
@@ -88,7 +101,7 @@ _HEAD = (
     "tuned: quality - arm",
     "tuned: cost / ladder",
     "tuned: quality - ladder",
-    "tuned: cost / mixing",
+    "tuned: quality - mixing",
 )
 
 
@@ -97,7 +110,7 @@ def table(record: Row) -> str:
     arms = [arm["cost_usd"] for arm in record["arms"]]
     question = record["question"]
     about = f"{question[0].upper()}{question[1:]}. {record['tasks']:,} tasks, {len(arms)} arms at"
-    lines = [f"### {record['set']}", "", f"{about} ${min(arms):.2g} to ${max(arms):.2g}.", ""]
+    lines = [f"# {record['set']}", "", f"{about} ${min(arms):.2g} to ${max(arms):.2g}.", ""]
     for part in record["checks"]:
         lines += [
             f"Check: **{part['check']}**",
@@ -109,7 +122,9 @@ def table(record: Row) -> str:
         ]
     if record["gates"]:
         lines += ["Limits set beforehand:", "", *[f"- {_gate(gate)}" for gate in record["gates"]]]
-    return "\n".join([*lines, ""])
+    took = ", ".join(f"{seconds:.0f} s of {name}" for name, seconds in record["took"].items())
+    made = f"`{record['command']}`, {record['date']}, {record['seeds']} seeds, {took}."
+    return "\n".join([*lines, "", made, ""])
 
 
 def _gate(gate: Row) -> str:
@@ -119,7 +134,6 @@ def _gate(gate: Row) -> str:
 
 def _line(row: Row) -> str:
     best, chosen, tuned = (row[k] for k in ("at_best_arm", "at_chosen_arm", "tuned_on_train"))
-    mixing = tuned["cost_vs_mixing"]
     name = f"**{row['method']}**" if row["method"].startswith("our plan") else row["method"]
     cells = [
         name,
@@ -130,7 +144,7 @@ def _line(row: Row) -> str:
         _points(tuned["quality_vs_arm"]),
         _ratio(tuned["cost_vs_ladder"]),
         _points(tuned["quality_vs_ladder"]),
-        "" if mixing is None else f"{mixing:.2f}",
+        _points(tuned["quality_vs_mixing"]),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -156,12 +170,77 @@ def _points(interval: list[float] | None) -> str:
     return f"{100 * interval[0]:+.1f} ({100 * interval[1]:+.1f}, {100 * interval[2]:+.1f})"
 
 
+_SUMMARY = (
+    "set",
+    "check",
+    "vs the arm chosen on train",
+    "vs the ladder chosen on train",
+    "cost at that ladder's quality",
+    "cost vs mixed ladders",
+    "quality vs mixing arms at equal cost",
+)
+
+
+def summary(records: list[Row]) -> str:
+    """One line per set and check: how our plan, tuned on train, did against what is simpler."""
+    lines = [f"| {' | '.join(_SUMMARY)} |", "|" + "---|" * len(_SUMMARY)]
+    for record in records:
+        for part in record["checks"]:
+            rows = {row["method"]: row for row in part["methods"]}
+            plan = rows.get("our plan", rows["routing only"])
+            tuned = plan["tuned_on_train"]
+            cells = [
+                f"[{record['set']}](results/{record['set']}.md)",
+                part["check"],
+                _outcome(tuned["cost_vs_arm"], tuned["quality_vs_arm"]),
+                _outcome(tuned["cost_vs_ladder"], tuned["quality_vs_ladder"]),
+                _reached(plan["at_chosen_ladder"], "cost_vs_ladder"),
+                _against_mixed(plan, rows.get("mixed ladders")),
+                _points(tuned["quality_vs_mixing"]),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _against_mixed(plan: Row, mixed: Row | None) -> str:
+    """Costs at the quality of the chosen arm, where both have a fine dial."""
+    if mixed is None:
+        return ""
+    return f"{plan['at_chosen_arm']['cost_usd'] / mixed['at_chosen_arm']['cost_usd']:.2f}"
+
+
+def _outcome(cost: list[float] | None, quality: list[float] | None) -> str:
+    if cost is None or quality is None:
+        return ""
+    return f"**{word(cost, quality)}**: {cost[0]:.2f} x, {100 * quality[0]:+.1f}"
+
+
+def word(cost: list[float], quality: list[float]) -> str:
+    """How a comparison came out.
+
+    Args:
+        cost: Ratio of costs and its interval.
+        quality: Difference of qualities and its interval.
+    """
+    cheaper = cost[2] < 1 and cost[0] <= 1 - _MARGIN
+    dearer = cost[1] > 1 and cost[0] >= 1 + _MARGIN
+    better, worse = quality[1] > 0, quality[2] < 0 or quality[0] < -_POINT
+    if (cheaper and not worse) or (better and cost[0] <= 1 + _MARGIN):
+        return "wins"
+    if (dearer and not better) or (worse and not cheaper):
+        return "loses"
+    return "trades" if cheaper or dearer or better else "ties"
+
+
 def refresh_readme(folder: Path) -> None:
-    """Write the tables of all results between the marks of the README."""
-    records = [json.loads(path.read_text("utf-8")) for path in folder.glob("results/*.json")]
-    records.sort(key=lambda record: record["set"])
+    """Write the tables of all results, and their summary between the marks of the README."""
+    found = {path: json.loads(path.read_text("utf-8")) for path in folder.glob("results/*.json")}
+    paths = sorted(path for path, record in found.items() if "checks" in record)
+    records = [found[path] for path in paths]
+    for path, record in zip(paths, records, strict=True):
+        path.with_suffix(".md").write_text(table(record), encoding="utf-8")
     readme = folder / "README.md"
     before, rest = readme.read_text("utf-8").split(_BEGIN)
     after = rest.split(_END)[1]
-    body = "\n".join(table(record) for record in records)
-    readme.write_text(f"{before}{_BEGIN}\n\n{body}\n{_END}{after}", encoding="utf-8")
+    body = summary(records)
+    readme.write_text(f"{before}{_BEGIN}\n\n{body}\n\n{_END}{after}", encoding="utf-8")
