@@ -165,9 +165,8 @@ def _print(result: EvalResult) -> None:
     console.print(result.verdict.sentence, soft_wrap=True)
     console.print(result.verdict.reason)
     console.print()
-    table = _show.table(
-        "policy", "quality", "$ per task", "at equal quality", right=("quality", "$ per task")
-    )
+    columns = ("policy", "quality", "$ per task", "cost at equal quality")
+    table = _show.table(*columns, right=columns[1:3], wrap="policy")
     for name in _rows(result):
         point = result.policies[name]
         equal = result.cost_at_equal_quality.get(name)

@@ -96,6 +96,27 @@ class Verdict(Value):
     n_needed: Annotated[int, Field(ge=0)] | None = None
     reason: str
 
+    @property
+    def sentence(self) -> str:
+        """The verdict in one line."""
+        if self.decision == "keep_fixed":
+            return f"KEEP {self.policy}: no policy beats it beyond noise"
+        if self.decision == "inconclusive":
+            need = "more tasks" if self.n_needed is None else f"about {self.n_needed:,} tasks"
+            return f"INCONCLUSIVE: need {need}"
+        saving, low, high = (round(100 * share) for share in (self.saving, *self.ci95))
+        if self.saving >= 0:
+            money = f"saves {saving} % [{low}, {high}]"
+        else:
+            money = f"costs {-saving} % [{-high}, {-low}] more"
+        return f"ROUTE: {self.policy} {money} {self._quality()}"
+
+    def _quality(self) -> str:
+        low, high = self.quality_ci95
+        kind = "better" if low > 0 else "lower" if high < 0 else "equal"
+        points = ", ".join(f"{100 * end:+.1f}" for end in (low, high))
+        return f"at {kind} quality ({100 * self.quality_difference:+.1f} pts [{points}])"
+
 
 class Bin(Value):
     """One bin of a reliability table."""

@@ -11,6 +11,7 @@ import pytest
 from evaluation_worlds import matrix_of
 
 from effortctl import ConfigError
+from effortctl._learn import learn
 from effortctl.harness._result import EvalResult
 from effortctl.harness.evaluation import evaluate
 from effortctl.stores import read_outcomes
@@ -203,6 +204,38 @@ def test_options_that_make_no_sense_are_refused(options, complaint):
 def test_one_cluster_cannot_teach_itself():
     with pytest.raises(ConfigError, match="all tasks are of one cluster"):
         evaluate(world(clusters=["same"] * 120))
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return learn(world(160, seed=2))
+
+
+def test_a_learned_policy_is_judged_at_its_own_price_of_quality(policy):
+    found = evaluate(world(seed=1, prefix="new"), policy=policy)
+    assert found.provenance["plan_value_usd"] == policy.value_usd
+    assert "The given policy was judged" in found.notes[0]
+    replayed = policy.replay(world(seed=1, prefix="new"))
+    assert found.policies["plan"].cost_usd == pytest.approx(replayed.cost_usd.mean())
+    assert found.policies["plan"].quality == pytest.approx(replayed.quality.mean())
+
+
+def test_learning_tasks_beside_a_policy_choose_the_fixed_arms_and_ladders(policy):
+    found = evaluate(world(seed=1, prefix="new"), policy=policy, learn=world(160, seed=2))
+    assert found.best_fixed_arm == "big"
+    assert "ladders and fixed arms were chosen on the learning tasks" in found.notes[0]
+
+
+def test_a_policy_judged_on_what_it_was_learned_from_says_so(policy):
+    found = evaluate(world(160, seed=2), policy=policy)
+    assert any("the very outcomes the policy was learned from" in note for note in found.notes)
+
+
+def test_agreement_needs_learning_tasks_beside_a_policy(policy):
+    said = np.full((120, 2), "yes", dtype=object)
+    test = replace(world(seed=1, prefix="new"), answers=said)
+    with pytest.raises(ConfigError, match="give the learning outcomes, too"):
+        evaluate(test, policy=policy, verifier="agreement")
 
 
 SETS = {

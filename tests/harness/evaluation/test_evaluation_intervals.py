@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from effortctl._stats import tasks_needed
 from effortctl.harness.evaluation._bench import Bench
 from effortctl.harness.evaluation._intervals import Sample
 from effortctl.harness.evaluation._lives import Lives
@@ -32,6 +33,19 @@ def test_values_that_are_all_alike_leave_no_doubt_unless_caution_is_asked_for():
     assert sample.mean(np.full(30, 0.1)).error == 0
     assert sample.mean(np.zeros(30)).p_above(0.0) == 1
     assert sample.mean(np.zeros(30), caution=1.0).p_above(-0.01) > 0.3
+
+
+def test_the_tasks_needed_are_those_of_the_normal_approximation():
+    values = np.random.default_rng(3).normal(0.1, 1, size=50)
+    found = Sample(None, 50).mean(values)
+    deviation = values.std(ddof=1)
+    assert found.needed(0.0, alpha=0.05) == tasks_needed(deviation, found.value)
+    assert found.needed(0.5, alpha=0.05) is None
+
+
+def test_where_no_difference_was_seen_about_300_tasks_show_that_it_is_below_a_point():
+    found = Sample(None, 25).mean(np.zeros(25), caution=1.0)
+    assert 200 <= found.needed(-0.01, alpha=0.05) <= 300
 
 
 def test_one_cluster_says_nothing_about_others():
