@@ -232,7 +232,7 @@ def _alternatives(plan: Plan) -> RenderableType:
     rounding = 1e-6 * plan.value_usd
     listing = _show.table("first arm", *numbers, right=numbers, wrap="first arm")
     for arm, net in sorted(plan.alternatives.items(), key=lambda item: -item[1]):
-        loss = f"-{usd(plan.net_usd - net)}" if net < plan.net_usd - rounding else "-"
+        loss = usd(net - plan.net_usd) if net < plan.net_usd - rounding else "-"
         listing.add_row(arm, f"{plan.p_correct[arm]:.2f}", usd(net), loss)
     return listing
 

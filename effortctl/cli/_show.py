@@ -41,6 +41,8 @@ def usd(amount: Decimal) -> str:
     """Dollars with up to three significant digits, and cents: `$0`, `$0.0000123`, `$12.30`."""
     if not amount:
         return "$0"
+    if amount < 0:
+        return f"-{usd(-amount)}"
     places = max(_CENTS, _DIGITS - 1 - amount.adjusted())
     text = f"{amount:,.{places}f}"
     spare = len(text) - len(text.rstrip("0"))

@@ -109,7 +109,7 @@ class Verdict(Value):
             money = f"saves {saving} % [{low}, {high}]"
         else:
             money = f"costs {-saving} % [{-high}, {-low}] more"
-        return f"ROUTE: {self.policy} {money} {self._quality()}"
+        return f"ROUTE: {self.policy.replace('_', ' ')} {money} {self._quality()}"
 
     def _quality(self) -> str:
         low, high = self.quality_ci95

@@ -205,7 +205,7 @@ def decide(
             bench,
             decision="inconclusive",
             n_needed=_rounded(need),
-            reason=f"{each.name} looks better than {base}, but not beyond the noise of "
+            reason=f"{_said(each.name)} looks better than {base}, but not beyond the noise of "
             f"{bench.sample.tasks:,} tasks; if what was seen is true, about {_rounded(need):,} would "
             "show it.",
         )
@@ -214,7 +214,7 @@ def decide(
     if closest is None:
         return _kept(bench, f"{reason}: on these tasks every policy is one fixed arm.")
     return _verdict(
-        closest, bench, decision="keep_fixed", reason=f"{reason}; {closest.name} came closest."
+        closest, bench, decision="keep_fixed", reason=f"{reason}; {_said(closest.name)} came closest."
     )
 
 
@@ -251,7 +251,7 @@ def _why_route(
     chosen: str, good: dict[str, Trial], added: dict[str, Equal | None], bench: Bench
 ) -> str:
     base = bench.arms[bench.baseline]
-    start = f"{chosen} beats {base} and every mixture of fixed arms beyond noise"
+    start = f"{_said(chosen)} beats {base} and every mixture of fixed arms beyond noise"
     more = added.get("plan")
     if more is None:
         return f"{start}."
@@ -265,6 +265,12 @@ def _why_route(
     if sure:
         return f"{start}; prediction saves {by}."
     return f"{start}; prediction adds nothing beyond noise to a fixed ladder (it saves {by})."
+
+
+def _said(policy: str) -> str:
+    """A policy's name inside a sentence."""
+    article = "the " if policy in ("plan", "fixed_ladder") else ""
+    return article + policy.replace("_", " ")
 
 
 def _verdict(
