@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from effortctl.catalog import load_catalog
 from effortctl.testing import FakeClock, MockServer
 
 _FOLDERS = {
@@ -37,6 +38,8 @@ def isolated_home(
         monkeypatch.setenv(variable, str(path))
     for variable in filter(_is_private, list(os.environ)):
         monkeypatch.delenv(variable)
+    # What an endpoint of another test refused is remembered for the whole process.
+    load_catalog()._narrowed.clear()
     return root / "home"
 
 

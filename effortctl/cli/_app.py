@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from effortctl import __version__
-from effortctl.cli import _demo, _doctor, _eval, _learn, _ledger, _models, _run
+from effortctl.cli import _demo, _doctor, _eval, _forecast, _learn, _ledger, _models, _run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -44,6 +44,7 @@ app.command("learn")(_learn.learn)
 app.command("plan")(_learn.plan)
 app.add_typer(_learn.app, name="policy")
 app.add_typer(_eval.app, name="eval")
+app.command("forecast")(_forecast.forecast)
 app.add_typer(_models.app, name="models")
 app.add_typer(_ledger.app, name="ledger")
 app.command("doctor")(_doctor.doctor)

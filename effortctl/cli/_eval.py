@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.table import Table
 
 from effortctl._errors import EffortctlError
-from effortctl.cli import _eval_data, _eval_replay, _eval_report, _show
+from effortctl.cli import _eval_data, _eval_gate, _eval_replay, _eval_report, _show
 from effortctl.cli._exits import ExitCode, print_json, told, warn
 from effortctl.cli._options import AsJson, Gguf, LedgerFile, UsdPerHour, ledger_path
 
@@ -173,6 +173,7 @@ def rescore(
 
 # Commands of other modules are mounted here, each by its `register(app)`.
 _eval_data.register(app)
+_eval_gate.register(app)
 _eval_replay.register(app)
 _eval_report.register(app)
 

@@ -182,8 +182,6 @@ def gate(  # noqa: PLR0913 - one parameter per option of the command
     A limit is kept if the whole interval keeps it, broken if the whole interval breaks it; otherwise the
     answer is inconclusive, with the number of tasks that would decide.
 
-    Exit codes: 0 pass, 1 fail, 2 inconclusive, 3 bad input or usage.
-
     Examples:
     - `effortctl eval gate RUN --baseline BASE --max-quality-drop 1.0 --max-cost-increase 5%`
 

@@ -109,7 +109,7 @@ def test_a_warning_is_one_line_on_stderr_and_the_filters_come_back(capsys):
         ("12.3", "$12.30"),
         ("1234.567", "$1,234.57"),
         ("1000", "$1,000.00"),
-        ("-0.25", "$-0.25"),
+        ("-0.25", "-$0.25"),
     ],
 )
 def test_dollars_have_three_digits_and_at_least_cents(amount, text):

@@ -263,7 +263,7 @@ def amount(value: Any, what: str, place: str) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if isinstance(value, bool) or not math.isfinite(number) or number < 0:
         raise StoreError(f"{place}: {what} are {str(value)[:40]!r}, expected a number of 0 or more")

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
 
 from effortctl._errors import StoreError
 from effortctl.harness.runner._config import EvalConfig, plain, rebased
@@ -81,7 +80,7 @@ def read_header(folder: Path) -> RunHeader | None:
             shard=None if shard is None else (int(shard[0]), int(shard[1])),
             merged=tuple(raw.get("merged", ())),
         )
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         if isinstance(error, StoreError):
             raise
         raise StoreError(
