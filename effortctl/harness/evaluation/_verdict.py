@@ -214,7 +214,10 @@ def decide(
     if closest is None:
         return _kept(bench, f"{reason}: on these tasks every policy is one fixed arm.")
     return _verdict(
-        closest, bench, decision="keep_fixed", reason=f"{reason}; {_said(closest.name)} came closest."
+        closest,
+        bench,
+        decision="keep_fixed",
+        reason=f"{reason}; {_said(closest.name)} came closest.",
     )
 
 

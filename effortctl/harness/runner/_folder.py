@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-
 from effortctl._errors import StoreError
 from effortctl.harness.runner._config import EvalConfig, plain, rebased
 
