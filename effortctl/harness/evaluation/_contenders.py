@@ -114,8 +114,8 @@ def _steps(curves: Sequence[tuple[Floats, Floats]]) -> Floats:
 
 
 def _plan(fold: Fold, lives: Lives, expected: Expected, *, setting: float) -> Run:
-    keep = fold.planned
-    run = run_plan(lives.arms(keep), expected.arms(keep), fold.belief, value_usd=setting)
+    keep, belief = fold.offered.at(setting)
+    run = run_plan(lives.arms(keep), expected.arms(keep), belief, value_usd=setting)
     return run if len(keep) == lives.score.shape[1] else _widen(run, keep, lives.score.shape[1])
 
 

@@ -157,7 +157,8 @@ def _folds(
         )
     how = (
         f"No learning tasks were given, so this is a {len(parts)}-fold cross-fit: every task was judged "
-        "by what was learned without its fold. best_fixed_arm and best_fixed_ladder are those of all tasks."
+        "by what was learned without its fold. best_fixed_arm is that of all tasks, best_fixed_ladder the "
+        "one most folds chose."
     )
     return folds, (how,)
 

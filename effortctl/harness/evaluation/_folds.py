@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Rows = NDArray[np.intp]
 
-_LIKELY_VALUE = 20.0
-"""Calls of the dearest arm a correct answer is worth; only used to choose arms where there are too many."""
+_CALLS_WORTH = (0.05, 0.5, 2.0, 10.0, 60.0, 300.0)
+"""Calls of the dearest arm a correct answer may be worth; only used to choose arms where there are too many
+for a plan: which ones are best together depends on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,6 +47,31 @@ class Taught:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Offered:
+    """The arms a plan chooses from, which may depend on what a correct answer is worth.
+
+    Attributes:
+        values_usd: [A] rising values; the nearest one counts.
+        columns: A times, columns of the arms.
+        beliefs: A times, of these arms.
+    """
+
+    values_usd: Floats
+    columns: tuple[Rows, ...]
+    beliefs: tuple[BeliefModel, ...]
+
+    @classmethod
+    def always(cls, columns: Rows, belief: BeliefModel) -> Offered:
+        """The same arms, whatever an answer is worth."""
+        return cls(np.ones(1), (columns,), (belief,))
+
+    def at(self, value_usd: float) -> tuple[Rows, BeliefModel]:
+        """Columns and belief for a value of a correct answer."""
+        near = int(np.abs(np.log(self.values_usd / value_usd)).argmin())
+        return self.columns[near], self.beliefs[near]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fold:
     """Everything that was learned without the test tasks it is judged on.
 
@@ -53,8 +79,7 @@ class Fold:
         rows: Positions of these test tasks.
         lives: The test tasks.
         expected: What is expected of them. None: no model.
-        belief: Of the arms a plan chooses from.
-        planned: [P] columns of those arms.
+        offered: The arms a plan chooses from.
         arm_cost: [K] mean dollars on the learning tasks.
         arm_quality: [K] mean score there.
         ladders: The best fixed ladders there.
@@ -65,8 +90,7 @@ class Fold:
     rows: Rows
     lives: Lives
     expected: Expected
-    belief: BeliefModel
-    planned: Rows
+    offered: Offered
     arm_cost: Floats
     arm_quality: Floats
     ladders: Ladders
@@ -116,13 +140,11 @@ class Teacher:
         means = full.cost_usd.mean(axis=0), full.score.mean(axis=0)
         ahead = _expect(model, test, learn.arms, means[0])
         belief = self._belief(model, learn, seen)
-        planned = self._planned(learn.arms, expected, belief, _LIKELY_VALUE * means[0].max())
         return Fold(
             rows,
             lives,
             ahead[0],
-            belief.only(planned.tolist()),
-            planned,
+            self._offered(learn.arms, expected, belief, float(means[0].max())),
             *means,
             search(seen),
             ahead[1],
@@ -147,13 +169,20 @@ class Teacher:
         expected = Expected(crossed.p[whole], crossed.cost_usd[whole])
         return crossed.model, expected
 
-    def _planned(
-        self, arms: Sequence[str], expected: Expected, belief: BeliefModel, likely_usd: float
-    ) -> Rows:
-        """Columns of the arms a plan chooses from: those of a given model, or as many as it can hold."""
+    def _offered(
+        self, arms: Sequence[str], expected: Expected, belief: BeliefModel, dearest_usd: float
+    ) -> Offered:
+        """The arms of a given model, else as many as a plan can hold."""
         if self.model is not None:
-            return np.array([arms.index(arm) for arm in self.model.arm_names], dtype=np.intp)
-        return _plannable(expected, belief, self.value_usd or likely_usd)
+            at = np.array([arms.index(arm) for arm in self.model.arm_names], dtype=np.intp)
+            return Offered.always(at, belief.only(at.tolist()))
+        if len(arms) <= MAX_ARMS:
+            return Offered.always(np.arange(len(arms)), belief)
+        worth = [self.value_usd] if self.value_usd else [c * dearest_usd for c in _CALLS_WORTH]
+        columns = tuple(_best_together(expected, belief, value) for value in worth)
+        return Offered(
+            np.array(worth), columns, tuple(belief.only(chosen.tolist()) for chosen in columns)
+        )
 
     def _belief(self, model: FittedModel, learn: OutcomeMatrix, seen: Lives) -> BeliefModel:
         arms = len(learn.arms)
@@ -189,11 +218,8 @@ def expect_all(
     return _expect(model, tasks, tasks.arms, usual_usd)
 
 
-def _plannable(expected: Expected, belief: BeliefModel, value_usd: float) -> Rows:
-    arms = expected.p.shape[1]
-    if arms <= MAX_ARMS:
-        return np.arange(arms)
+def _best_together(expected: Expected, belief: BeliefModel, value_usd: float) -> Rows:
     forecast = Forecast(p_correct=expected.p, cost_usd=expected.cost_usd)
     picked = pick_arms(forecast, belief, Terms(float(value_usd)), sample=32)
-    best = int(np.argmax(expected.p.mean(axis=0)))
-    return np.array(sorted(picked or (best,)), dtype=np.intp)
+    alone = value_usd * expected.p.mean(axis=0) - expected.cost_usd.mean(axis=0)
+    return np.array(sorted(picked or (int(np.argmax(alone)),)), dtype=np.intp)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -23,7 +24,6 @@ from effortctl.harness._result import (
 from effortctl.harness.evaluation._bench import Bench, names_of
 from effortctl.harness.evaluation._contenders import Sweep
 from effortctl.harness.evaluation._evaluated import Evaluated
-from effortctl.harness.evaluation._ladders import search
 from effortctl.harness.evaluation._lives import Run
 from effortctl.harness.evaluation._metrics import (
     Metrics,
@@ -83,11 +83,11 @@ def policy_result(
 
 
 def best_ladder(done: Evaluated, bench: Bench, settings: Sequence[float]) -> tuple[str, ...]:
-    """The ladder that was judged; after a cross-fit, the one all tasks would choose."""
-    if len(done.folds) == 1:
-        return names_of(done.folds[0].ladders.at(settings[0]), bench)
-    middle = float(np.median(settings))
-    return names_of(search(done.lives).at(middle), bench)
+    """The ladder that was judged; after a cross-fit, the one most folds chose."""
+    chosen = Counter(
+        fold.ladders.at(setting) for fold, setting in zip(done.folds, settings, strict=True)
+    )
+    return names_of(chosen.most_common(1)[0][0], bench)
 
 
 def frontier_of(swept: Sweep) -> tuple[tuple[float, float], ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from effortctl._errors import ConfigError
 from effortctl.harness.evaluation._check import Check
-from effortctl.harness.evaluation._folds import Fold, expect_all
+from effortctl.harness.evaluation._folds import Fold, Offered, expect_all
 from effortctl.harness.evaluation._ladders import front
 from effortctl.harness.evaluation._lives import Lives
 from effortctl.policies import BeliefModel
@@ -51,8 +51,7 @@ def fold_of_policy(policy: FittedPolicy, test: OutcomeMatrix, lives: Lives, chec
         rows=np.arange(len(test)),
         lives=lives,
         expected=expected,
-        belief=belief,
-        planned=columns,
+        offered=Offered.always(columns, belief),
         arm_cost=cost,
         arm_quality=quality,
         ladders=front(

@@ -7,7 +7,7 @@ import numpy as np
 from effortctl.harness.evaluation._check import Check
 from effortctl.harness.evaluation._evaluated import Evaluated
 from effortctl.harness.evaluation._field import Field
-from effortctl.harness.evaluation._folds import Fold, Taught
+from effortctl.harness.evaluation._folds import Fold, Offered, Taught
 from effortctl.harness.evaluation._intervals import Sample
 from effortctl.harness.evaluation._ladders import search
 from effortctl.harness.evaluation._lives import Expected
@@ -66,8 +66,7 @@ def prepared(learn, test, *, verifier="exact", forecasts, target=None, seed=0, r
         rows=np.arange(len(test)),
         lives=lives,
         expected=Expected(forecasts[1], np.broadcast_to(usual[0], test.score.shape)),
-        belief=belief.table(arms),
-        planned=np.arange(arms),
+        offered=Offered.always(np.arange(arms), belief.table(arms)),
         arm_cost=learn.cost_usd.mean(axis=0),
         arm_quality=learn.score.mean(axis=0),
         ladders=search(seen),
