@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import threading
+import inspect
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, Self, cast
@@ -21,6 +23,7 @@ from typing import Any, Protocol, Self, cast
 import tenacity
 
 from effortctl import backends as _backends
+from effortctl._asking import Check, asks
 from effortctl._driver import Bill, BudgetLike, Driver, LadderLike, Run, VerifyLike
 from effortctl._engine import Ended
 from effortctl._errors import (
@@ -29,16 +32,13 @@ from effortctl._errors import (
     TransientBackendError,
     UnsupportedEffortError,
 )
-from effortctl._types import Answer, Call, Outcome, Reply, Task, Verdict, Verify
+from effortctl._limits import TOO_SLOW, in_thread, within
+from effortctl._types import Answer, Ask, Call, Cost, Outcome, Reply, Stopped, Task, Verdict, Verify
 from effortctl.protocols import AnyVerifier, AsyncBackend, Backend
 from effortctl.verifiers import is_async
 
 WAIT_FIRST_S = 0.5
 WAIT_MAX_S = 8.0
-
-TOO_SLOW = Verdict(
-    status="abstain", verifier="deadline", error="TimeoutError: the check took too long"
-)
 
 
 class LearnedPolicy(Protocol):
@@ -115,12 +115,14 @@ class Controller(Driver):
         """
         return self._drive(self._begin(task, verify=verify, budget=budget, deadline_s=deadline_s))
 
-    def run_with(self, backend: Backend, task: Task | str) -> Outcome[Any]:
+    def run_with(
+        self, backend: Backend, task: Task | str, *, verify: VerifyLike = None
+    ) -> Outcome[Any]:
         """As `run`, but make every call through this backend, whatever the arm's endpoint.
 
         Nothing is cached: answers of a foreign backend may be any Python object.
         """
-        return self._drive(self._begin(task, backend=backend))
+        return self._drive(self._begin(task, verify=verify, backend=backend))
 
     def with_options(self, **options: Any) -> Controller:
         """A copy with some of the constructor's options replaced."""
@@ -163,10 +165,18 @@ class Controller(Driver):
         return bill.reply(answer, arm=call.arm)
 
     def _with_retries(self, run: Run, call: Call, bill: Bill) -> Answer:
-        retrying = tenacity.Retrying(sleep=self._sleep or time.sleep, **_retry_options(self, run))
-        return retrying(self._request, run, call, bill)
+        before = bill.calls
+        options = _retry_options(self, run, call)
+        retrying = tenacity.Retrying(sleep=self._sleep or time.sleep, **options)
+        answer = retrying(self._request, run, call, bill)
+        self.retries.succeeded(call.arm.endpoint.name, retried=bill.calls > before + 1)
+        return answer
 
     def _request(self, run: Run, call: Call, bill: Bill) -> Answer:
+        with self.slots.hold(run.seconds_left()):
+            return self._request_now(run, call, bill)
+
+    def _request_now(self, run: Run, call: Call, bill: Bill) -> Answer:
         """One wire request: reserve, call, settle."""
         call = self._timed(run, call)
         backend: Backend = self._backend(run, call.arm)
@@ -184,11 +194,30 @@ class Controller(Driver):
         bill.add(self._settle(run, call, ticket, answer=answer))
         return answer
 
-    def _verify(self, run: Run, verify: Verify) -> Verdict:
-        verifier = cast("Callable[[Task, Answer], Verdict]", run.verifier)
-        verdict = _within(lambda: verifier(verify.task, verify.answer), verify.timeout_s)
+    def _verify(self, run: Run, verify: Verify) -> Verdict | Stopped:
+        if not asks(run.verifier):
+            return self._verify_by(run.verifier, run, verify)
+        check = Check(run.verifier, verify)
+        step = check.advance(None)
+        while not isinstance(step, Verdict | Stopped):
+            if isinstance(step, Ask):
+                step = check.advance(self._call(self._asking(run, step), step.call))
+            else:
+                verify = replace(verify, timeout_s=run.seconds_left())
+                step = check.advance(self._verify_by(step, run, verify))
+        return step
+
+    def _verify_by(self, verifier: Any, run: Run, verify: Verify) -> Verdict:
+        verdict = within(lambda: verifier(verify.task, verify.answer), verify.timeout_s)
         self._book_verdict(run, verify, verdict)
         return verdict
+
+    def _fit(self, backend: Any) -> Any:
+        if inspect.iscoroutinefunction(backend.complete):
+            raise ConfigError(
+                f"{type(backend).__name__} is async, which Controller cannot call; use AsyncController"
+            )
+        return backend
 
     def _check_verifier(self, verifier: AnyVerifier | None) -> None:
         if verifier is not None and is_async(verifier):
@@ -243,9 +272,11 @@ class AsyncController(Driver):
         run = self._begin(task, verify=verify, budget=budget, deadline_s=deadline_s)
         return await self._drive(run)
 
-    async def run_with(self, backend: AsyncBackend, task: Task | str) -> Outcome[Any]:
+    async def run_with(
+        self, backend: AsyncBackend, task: Task | str, *, verify: VerifyLike = None
+    ) -> Outcome[Any]:
         """As `Controller.run_with`."""
-        return await self._drive(self._begin(task, backend=backend))
+        return await self._drive(self._begin(task, verify=verify, backend=backend))
 
     def with_options(self, **options: Any) -> AsyncController:
         """As `Controller.with_options`."""
@@ -291,16 +322,25 @@ class AsyncController(Driver):
         return bill.reply(answer, arm=call.arm)
 
     async def _with_retries(self, run: Run, call: Call, bill: Bill) -> Answer:
-        retrying = tenacity.AsyncRetrying(
-            sleep=self._sleep or asyncio.sleep, **_retry_options(self, run)
-        )
-        return await retrying(self._request, run, call, bill)
+        before = bill.calls
+        options = _retry_options(self, run, call)
+        retrying = tenacity.AsyncRetrying(sleep=self._sleep or asyncio.sleep, **options)
+        answer: Answer = await retrying(self._request, run, call, bill)
+        self.retries.succeeded(call.arm.endpoint.name, retried=bill.calls > before + 1)
+        return answer
 
     async def _request(self, run: Run, call: Call, bill: Bill) -> Answer:
+        async with self.slots.ahold(run.seconds_left()):
+            return await self._request_now(run, call, bill)
+
+    async def _request_now(self, run: Run, call: Call, bill: Bill) -> Answer:
         """One wire request: reserve, call, settle."""
         call = self._timed(run, call)
         backend: AsyncBackend = self._backend(run, call.arm)
-        ledger, needed = self._store(run.budgets), self._needed(run, call)
+        ledger = self._ledger
+        if ledger is None:
+            ledger = await asyncio.to_thread(self._store, run.budgets)
+        needed = self._needed(run, call)
         ticket = await ledger.areserve(
             needed, budgets=run.budgets, trace_id=run.id, wait_s=run.seconds_left()
         )
@@ -308,25 +348,33 @@ class AsyncController(Driver):
             call = self._timed(run, call)  # the ledger may have made us wait
             bill.calls += 1
             answer = await backend.complete(call)
-        except BaseException as fault:
+        except GeneratorExit as fault:  # the loop is gone, so there is nothing left to wait with
             bill.add(self._settle_fault(run, call, ticket, fault=fault))
             raise
-        settling = asyncio.create_task(
-            asyncio.to_thread(self._settle, run, call, ticket, answer=answer)
-        )
-        try:
-            bill.add(await asyncio.shield(settling))
-        except asyncio.CancelledError:
-            await asyncio.wait({settling})  # cancelled or not, the money was spent
+        except BaseException as fault:
+            bill.add(await _booked(partial(self._settle_fault, run, call, ticket, fault=fault)))
             raise
+        bill.add(await _booked(partial(self._settle, run, call, ticket, answer=answer)))
         return answer
 
-    async def _verify(self, run: Run, verify: Verify) -> Verdict:
-        verifier = cast("Callable[[Task, Answer], Any]", run.verifier)
+    async def _verify(self, run: Run, verify: Verify) -> Verdict | Stopped:
+        if not asks(run.verifier):
+            return await self._verify_by(run.verifier, run, verify)
+        check = Check(run.verifier, verify)
+        step = check.advance(None)
+        while not isinstance(step, Verdict | Stopped):
+            if isinstance(step, Ask):
+                step = check.advance(await self._call(self._asking(run, step), step.call))
+            else:
+                verify = replace(verify, timeout_s=run.seconds_left())
+                step = check.advance(await self._verify_by(step, run, verify))
+        return step
+
+    async def _verify_by(self, verifier: Any, run: Run, verify: Verify) -> Verdict:
         if is_async(verifier):
             checked: Awaitable[Verdict] = verifier(verify.task, verify.answer)
         else:
-            checked = _in_thread(lambda: verifier(verify.task, verify.answer), verify.timeout_s)
+            checked = in_thread(lambda: verifier(verify.task, verify.answer), verify.timeout_s)
         try:
             async with asyncio.timeout(verify.timeout_s) as limit:
                 verdict = await checked
@@ -337,6 +385,9 @@ class AsyncController(Driver):
         if verdict.cost_usd:
             await asyncio.to_thread(self._book_verdict, run, verify, verdict)
         return verdict
+
+    def _fit(self, backend: Any) -> Any:
+        return backend if inspect.iscoroutinefunction(backend.complete) else _InThread(backend)
 
     async def close(self) -> None:
         """Close the backends this controller made."""
@@ -352,6 +403,17 @@ class AsyncController(Driver):
         await self.close()
 
 
+class _InThread:
+    """A sync backend for asyncio."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    async def complete(self, call: Call) -> Answer:
+        answer: Any = await asyncio.to_thread(self._backend.complete, call)
+        return cast("Answer", await answer if inspect.isawaitable(answer) else answer)
+
+
 def _learned(policy: LearnedPolicy | str | Path) -> LearnedPolicy:
     if not isinstance(policy, str | Path):
         return policy
@@ -360,10 +422,13 @@ def _learned(policy: LearnedPolicy | str | Path) -> LearnedPolicy:
     return cast("LearnedPolicy", module.FittedPolicy.load(policy))
 
 
-def _retry_options(driver: Driver, run: Run) -> dict[str, Any]:
-    def too_late(state: tenacity.RetryCallState) -> bool:
+def _retry_options(driver: Driver, run: Run, call: Call) -> dict[str, Any]:
+    def stop(state: tenacity.RetryCallState) -> bool:
         left = run.seconds_left()
-        return left is not None and left <= state.upcoming_sleep
+        too_late = left is not None and left <= state.upcoming_sleep
+        if too_late or state.attempt_number >= driver.max_calls:
+            return True
+        return not driver.retries.take(call.arm.endpoint.name)
 
     def wait_s(state: tenacity.RetryCallState) -> float:
         """What the endpoint asked for, else exponential with jitter."""
@@ -375,36 +440,22 @@ def _retry_options(driver: Driver, run: Run) -> dict[str, Any]:
 
     return {
         "retry": tenacity.retry_if_exception_type(TransientBackendError),
-        "stop": lambda state: state.attempt_number >= driver.max_calls or too_late(state),
+        "stop": stop,
         "wait": wait_s,
         "reraise": True,
     }
 
 
-async def _in_thread(check: Callable[[], Verdict], timeout_s: float | None) -> Verdict:
-    """Run a blocking check. One that may overrun gets a thread that nobody has to wait for."""
-    if timeout_s is None:
-        return await asyncio.to_thread(check)
-    loop, checked = asyncio.get_running_loop(), asyncio.Event()
-    verdicts: list[Verdict] = []
+async def _booked(settle: Callable[[], Cost]) -> Cost:
+    """Settle in a thread, to the end even when the task is cancelled: the money was spent.
 
-    def target() -> None:
-        verdicts.append(check())
-        with contextlib.suppress(RuntimeError):  # the loop has ended without waiting for us
-            loop.call_soon_threadsafe(checked.set)
-
-    threading.Thread(target=contextvars.copy_context().run, args=(target,), daemon=True).start()
-    await checked.wait()
-    return verdicts[0]
-
-
-def _within(check: Callable[[], Verdict], timeout_s: float | None) -> Verdict:
-    """Run a check, but no longer than allowed; one that overruns is left behind in its thread."""
-    if timeout_s is None:
-        return check()
-    verdicts: list[Verdict] = []
-    work = contextvars.copy_context().run
-    thread = threading.Thread(target=lambda: verdicts.append(work(check)), daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return verdicts[0] if verdicts else TOO_SLOW
+    Not a task of its own, because a loop that shuts down could cancel that before it begins.
+    """
+    settling = asyncio.get_running_loop().run_in_executor(
+        None, contextvars.copy_context().run, settle
+    )
+    try:
+        return await asyncio.shield(settling)
+    except asyncio.CancelledError:
+        await asyncio.wait({settling})
+        raise

@@ -16,7 +16,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from effortctl._controller import AsyncController, Controller
 from effortctl._driver import LadderLike
-from effortctl._errors import ConfigError, NotAcceptedError
+from effortctl._errors import ConfigError, EffortctlError, NotAcceptedError
 from effortctl._types import Answer, Call, Effort, Finish, Outcome, Task, Usage
 from effortctl.backends import answer_from, fault_from
 
@@ -121,8 +121,10 @@ class _Function:
         try:
             value = self._fn(arm)
         except Exception as error:  # noqa: BLE001 - the boundary to the user's function; its own pass on
-            return _answer_or_raise(error, call)
-        return arm.answer(value, latency_s=time.monotonic() - began, started_at=started_at)
+            meaning = _meaning(error, call)
+        else:
+            return arm.answer(value, latency_s=time.monotonic() - began, started_at=started_at)
+        return _answer_or_raise(meaning)
 
 
 class _AsyncFunction:
@@ -137,17 +139,25 @@ class _AsyncFunction:
         try:
             value = await self._fn(arm)
         except Exception as error:  # noqa: BLE001 - the boundary to the user's function; its own pass on
-            return _answer_or_raise(error, call)
-        return arm.answer(value, latency_s=time.monotonic() - began, started_at=started_at)
+            meaning = _meaning(error, call)
+        else:
+            return arm.answer(value, latency_s=time.monotonic() - began, started_at=started_at)
+        return _answer_or_raise(meaning)
 
 
-def _answer_or_raise(error: Exception, call: Call) -> Answer:
+def _meaning(error: Exception, call: Call) -> Answer | EffortctlError:
     meaning = fault_from(error, call, now=datetime.now(UTC))
-    if isinstance(meaning, Answer):
-        return meaning
     if meaning is None:
         raise error
-    raise meaning from None
+    return meaning
+
+
+def _answer_or_raise(meaning: Answer | EffortctlError) -> Answer:
+    # Raised outside the except block: the client's own error, which holds key and prompt, must not
+    # travel along as the context of ours.
+    if isinstance(meaning, Answer):
+        return meaning
+    raise meaning
 
 
 class _Adapted(Generic[P, T]):

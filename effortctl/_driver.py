@@ -19,7 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
-from effortctl._engine import Action, Ended, Flow, Rules, escalate
+from effortctl._asking import arms_asked
+from effortctl._engine import Action, Ended, Flow, Result, Rules, escalate
 from effortctl._errors import (
     BackendError,
     ConfigError,
@@ -30,10 +31,12 @@ from effortctl._errors import (
     UnsupportedEffortError,
     UsageError,
 )
+from effortctl._limits import RetryBudget, Slots
 from effortctl._pricing import GenaiPriceBook, charge_unknown
 from effortctl._types import (
     Answer,
     Arm,
+    Ask,
     Attempt,
     Budget,
     Call,
@@ -67,6 +70,9 @@ VerifyLike: TypeAlias = VerifierLike | AnyVerifier | str | Sequence[Any] | None
 
 MAX_CALLS = 3
 """Wire requests per attempt: the first and two retries."""
+
+RETRY_BUDGET = 100
+"""Retries an endpoint may get before its successes must pay for more."""
 
 FROM_CACHE = Cost(usd=Decimal(0), source="cache")
 
@@ -107,7 +113,7 @@ class Run:
     def seconds_left(self) -> float | None:
         return None if self.deadline_at is None else self.deadline_at - self.clock()
 
-    def advance(self, result: Reply | Verdict | None) -> Action | Ended:
+    def advance(self, result: Result | None) -> Action | Ended:
         """Hand a result to the engine; return its next wish, or how it ended."""
         try:
             return self.flow.send(result)  # type: ignore[arg-type]  # a generator starts with None
@@ -138,6 +144,8 @@ class Driver:
         carry: Literal["feedback", "none"] = "feedback",
         fail_closed: bool = False,
         max_calls: int = MAX_CALLS,
+        max_concurrency: int | None = None,
+        retry_budget: int | None = RETRY_BUDGET,
         on_attempt: Callable[[Attempt], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Any] | None = None,
@@ -163,6 +171,9 @@ class Driver:
             carry: `feedback` shows the failed answer and its feedback to the next arm.
             fail_closed: True treats an abstaining (or crashing) verifier as a failed check.
             max_calls: Wire requests per attempt, retries included.
+            max_concurrency: Most calls in flight at a time, over all tasks. None: no limit.
+            retry_budget: Retries an endpoint may get beyond those its successes pay for, so that an
+                outage is not multiplied. None: no limit.
             on_attempt: Told of each attempt once its verdict is known, e.g. to show progress.
             clock: Monotonic seconds.
             sleep: Waits between retries. None: `time.sleep`, or `asyncio.sleep` in `AsyncController`.
@@ -182,7 +193,7 @@ class Driver:
         self._deadline_s = deadline_s
         self._given_backends = dict(backends or {})
         self._made_backends: dict[str, Any] = {}
-        self._narrowed: dict[str, Arm] = {}
+        self._narrowed: dict[tuple[str, ...], Arm] = {}
         self._lock = threading.Lock()
         self._estimator = estimator
         self._prices = prices or GenaiPriceBook()
@@ -194,6 +205,8 @@ class Driver:
         self._carry = carry
         self._fail_closed = fail_closed
         self.max_calls = max_calls
+        self.slots = Slots(max_concurrency)
+        self.retries = RetryBudget(retry_budget)
         self._on_attempt = on_attempt
         self._clock = clock
         self._sleep = sleep
@@ -220,9 +233,9 @@ class Driver:
         self._check_verifier(verifier)
         own = [self._budget] if self._budget else []
         budgets = [*own, *([Budget.parse(budget)] if budget is not None else [])]
-        self._check_prices(task, budgets)
+        self._check_prices(task, budgets, asked=arms_asked(verifier, self.ladder.arms))
         deadline_s = self._deadline_s if deadline_s is None else deadline_s
-        arms = [self._narrowed.get(arm.name, arm) for arm in self.ladder.arms]
+        arms = [self._narrowed.get(_identity(arm), arm) for arm in self.ladder.arms]
         rules = Rules(
             arms=arms,
             policy=self._policy,
@@ -247,11 +260,11 @@ class Driver:
     def _check_verifier(self, verifier: AnyVerifier | None) -> None:
         """Refuse what this driver cannot run."""
 
-    def _check_prices(self, task: Task, budgets: Sequence[Budget]) -> None:
+    def _check_prices(self, task: Task, budgets: Sequence[Budget], asked: Sequence[Arm]) -> None:
         """With a budget, every arm must have a price before the first dollar is spent."""
-        if not budgets or self._priced:
+        if not budgets:
             return
-        for arm in self.ladder.arms:
+        for arm in (*(() if self._priced else self.ladder.arms), *asked):
             self._prices.worst_case(Call(task, arm, task.messages, 0, arm.max_output_tokens, 0.0))
         self._priced = True
 
@@ -262,10 +275,11 @@ class Driver:
             ended.error.trace = ended.trace
             raise ended.error
         best = ended.trace.best
+        keep = getattr(self._traces, "record_feedback", None)
         if best is None or best.answer is None:
-            return Outcome(None, ended.trace)
+            return Outcome(None, ended.trace, keep)
         answer = best.answer
-        return Outcome(answer.text if answer.value is None else answer.value, ended.trace)
+        return Outcome(answer.text if answer.value is None else answer.value, ended.trace, keep)
 
     # --- money ---
 
@@ -315,11 +329,16 @@ class Driver:
         cost = Cost(usd=verdict.cost_usd, source="verifier")
         ledger.settle(ticket, cost, row={"task_id": verify.task.id, "arm": verdict.verifier})
 
+    def _asking(self, run: Run, ask: Ask) -> Run:
+        """The task as seen by a call that its check makes: same money, same time, no cache."""
+        backend = ask.backend or (run.backend if ask.as_maker else None)
+        return replace(run, backend=backend, cache_key=None, answer=None)
+
     # --- calling ---
 
     def _backend(self, run: Run, arm: Arm) -> Any:
         if run.backend is not None:
-            return run.backend
+            return self._fit(run.backend)
         name = arm.endpoint.name
         if name in self._given_backends:
             return self._given_backends[name]
@@ -328,6 +347,10 @@ class Driver:
                 self._made_backends[name] = type(self)._make_backend(arm.endpoint)  # noqa: SLF001 - own class
                 self._adopt(self._made_backends[name])
             return self._made_backends[name]
+
+    def _fit(self, backend: Any) -> Any:
+        """A backend the caller brought, as this driver can call it."""
+        return backend
 
     def _adopt(self, backend: Any) -> None:
         """Take care of a backend this driver made."""
@@ -354,7 +377,7 @@ class Driver:
         arm = narrow(call.arm, error.supported)
         if arm == call.arm:
             raise error
-        self._narrowed[arm.name] = arm
+        self._narrowed[_identity(arm)] = arm
         return replace(call, arm=arm)
 
     # --- caching ---
@@ -380,9 +403,14 @@ class Driver:
             self._cache.set(key, answer)
 
 
+def _identity(arm: Arm) -> tuple[str, ...]:
+    """What an arm is known by; the arm of a verifier may share the name of one in the ladder."""
+    return (arm.name, arm.model, arm.api, arm.endpoint.name)
+
+
 def _flight_of(cache: Cache | None) -> SingleFlight | None:
     """Joins equal requests: across processes where the cache can, else within this one."""
     if cache is None:
         return None
     flight = getattr(cache, "flight", None)
-    return cast("SingleFlight", flight()) if callable(flight) else SingleFlight()
+    return flight if isinstance(flight, SingleFlight) else SingleFlight()

@@ -17,7 +17,7 @@ yielded; the engine alone decides what happens next:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal, TypeAlias
@@ -39,6 +39,7 @@ from effortctl._types import (
     Message,
     Reply,
     Situation,
+    Stopped,
     Task,
     Trace,
     TraceOutcome,
@@ -48,7 +49,8 @@ from effortctl._types import (
 from effortctl.protocols import Policy, WeighingPolicy
 
 Action: TypeAlias = Call | Verify
-Flow: TypeAlias = Generator[Action, "Reply | Verdict", "Ended"]
+Result: TypeAlias = Reply | Verdict | Stopped
+Flow: TypeAlias = Generator[Action, Result, "Ended"]
 
 CAP_GROWTH = 2
 """Factor by which the output cap grows after a truncated answer."""
@@ -117,7 +119,8 @@ def escalate(
         clock: Monotonic seconds, for the deadline.
 
     Yields:
-        `Call` and `Verify` actions; send back the `Reply` or `Verdict`.
+        `Call` and `Verify` actions; send back the `Reply` or `Verdict`, or `Stopped` when the budget
+        forbids to finish a check.
 
     Returns:
         The trace, and the error that ended the loop if one did.
@@ -265,7 +268,7 @@ class _Run:
         return late
 
 
-def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOutcome | None]:
+def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Result, TraceOutcome | None]:
     """Sample one arm until an answer is accepted or its samples are used up."""
     messages = run.messages()
     caps = _caps(run.task, arm)
@@ -285,7 +288,7 @@ def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Reply | Verdict, TraceOut
                 return outcome  # a policy that compares answers decides before each of them
             index += 1
             continue
-        run.note(_attempt(call, reply))
+        run.note(_attempt(run, call, reply))
         larger = next(caps, None) if reply.answer.finish == "truncated" else None
         if larger is None:
             return _after_cut(run, arm, reply.answer.finish)
@@ -319,22 +322,24 @@ def _after_cut(run: _Run, arm: Arm, finish: Finish) -> TraceOutcome | None:
     return None
 
 
-def _judge(
-    run: _Run, call: Call, reply: Reply
-) -> Generator[Action, Reply | Verdict, TraceOutcome | None]:
+def _judge(run: _Run, call: Call, reply: Reply) -> Generator[Action, Result, TraceOutcome | None]:
     """Have a complete answer checked; None means: not accepted, go on."""
     answer = reply.answer
     assert answer is not None  # noqa: S101 - narrowed by the caller
     if answer.value is None and not answer.text.strip():
         verdict = EMPTY
     elif not run.rules.check:
-        run.note(_attempt(call, reply))
+        run.note(_attempt(run, call, reply))
         return None if run.compares else "accepted"
     else:
-        checked = yield Verify(run.task, answer, run.seconds_left())
+        asked = replace(call, arm=reply.arm or call.arm)
+        checked = yield Verify(run.task, answer, run.seconds_left(), asked)
+        if isinstance(checked, Stopped):
+            run.note(_attempt(run, call, reply, verdict=checked.verdict))
+            return _after_error(run, checked.error)
         assert isinstance(checked, Verdict)  # noqa: S101 - the driver's side of the contract
         verdict = checked
-    run.note(_attempt(call, reply, verdict=verdict))
+    run.note(_attempt(run, call, reply, verdict=verdict))
     if verdict.passed:
         return "accepted"
     if verdict.status == "abstain" and run.is_late():
@@ -348,13 +353,19 @@ def _judge(
 def _after_fault(run: _Run, call: Call, reply: Reply) -> TraceOutcome | None:
     """Decide what a call without an answer means for the loop."""
     if reply.calls:
-        run.note(_attempt(call, reply))
-    run.error = reply.error
+        run.note(_attempt(run, call, reply))
     if isinstance(reply.error, TransientBackendError):
+        run.error = reply.error
         return "past_deadline" if run.is_late() else None
-    if isinstance(reply.error, BudgetExceededError):
+    return _after_error(run, reply.error)
+
+
+def _after_error(run: _Run, error: EffortctlError | None) -> TraceOutcome:
+    """How the task ends for a reason that no other arm would cure."""
+    run.error = error
+    if isinstance(error, BudgetExceededError):
         return "over_budget"
-    if isinstance(reply.error, DeadlineExceededError):
+    if isinstance(error, DeadlineExceededError):
         return "past_deadline"
     return "failed"
 
@@ -368,7 +379,7 @@ def _is_unopposed(attempt: Attempt) -> bool:
     )
 
 
-def _attempt(call: Call, reply: Reply, *, verdict: Verdict | None = None) -> Attempt:
+def _attempt(run: _Run, call: Call, reply: Reply, *, verdict: Verdict | None = None) -> Attempt:
     arm = reply.arm or call.arm
     return Attempt(
         arm=call.arm.name,
@@ -383,6 +394,7 @@ def _attempt(call: Call, reply: Reply, *, verdict: Verdict | None = None) -> Att
         calls=reply.calls,
         cached=reply.cached,
         error=None if reply.error is None else f"{type(reply.error).__name__}: {reply.error}",
+        expected=run.rules.estimates.get(call.arm.name),
     )
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol, TypeAlias, runtime_checkable
 
 from effortctl._types import (
     Answer,
     Arm,
+    Ask,
     Budget,
     Call,
     Cost,
     Estimate,
+    Reply,
     Situation,
     Task,
     Trace,
     Verdict,
+    Verify,
 )
 
 
@@ -64,6 +67,41 @@ class AsyncVerifier(Protocol):
 
 
 AnyVerifier: TypeAlias = Verifier | AsyncVerifier
+
+
+Asking: TypeAlias = Generator[Ask | AnyVerifier, Reply | Verdict, Verdict]
+"""One check, as a generator of what it wants done next."""
+
+
+@runtime_checkable
+class AskingVerifier(Protocol):
+    """A verifier that asks a model. Inside a controller it makes no call itself.
+
+    It says which calls it wants, and the controller makes them like its own: reserved under the
+    budget before, booked after, retried, within the deadline, visible in the trace.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name, written into every verdict."""
+        ...
+
+    def arms(self, makers: Sequence[Arm]) -> Sequence[Arm]:
+        """Every arm it may ask about answers of these arms; known before the first dollar is spent.
+
+        Raises:
+            ConfigError: It cannot judge what these arms answer.
+        """
+        ...
+
+    def ask(self, verify: Verify) -> Asking:
+        """Judge an answer: yield a request (send back the `Reply`) or another verifier (the `Verdict`).
+
+        The verdict it returns need not say what it cost; whoever makes the calls knows.
+        """
+        ...
+
+
 VerifierLike: TypeAlias = Callable[..., "Verdict | bool | Awaitable[Verdict | bool]"]
 """What `verify=` accepts: a Verifier, or any function of (answer text) or (task, answer)."""
 

@@ -4,7 +4,7 @@ What may be written to disk is a pydantic model and refuses unknown fields. What
 the engine and its driver (`Call`, `Reply`, `Verify`, `Situation`) is a plain dataclass.
 """
 
-from effortctl._types._actions import Call, Reply, Situation, Verify
+from effortctl._types._actions import Ask, Call, Reply, Situation, Stopped, Verify
 from effortctl._types._arm import Arm, EffortStyle, Endpoint, Price, UsageRules
 from effortctl._types._base import (
     EFFORTS,
@@ -33,6 +33,7 @@ __all__ = [
     "EFFORTS",
     "Answer",
     "Arm",
+    "Ask",
     "Attempt",
     "Budget",
     "Call",
@@ -50,6 +51,7 @@ __all__ = [
     "Reply",
     "Seconds",
     "Situation",
+    "Stopped",
     "Task",
     "Trace",
     "TraceOutcome",

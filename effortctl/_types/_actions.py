@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 from effortctl._errors import EffortctlError
 from effortctl._types._arm import Arm
 from effortctl._types._task import Message, Task
-from effortctl._types._trace import Answer, Attempt, Cost, Estimate
+from effortctl._types._trace import Answer, Attempt, Cost, Estimate, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,41 @@ class Verify:
         task: What was asked.
         answer: What came back.
         timeout_s: Seconds the check may take. None: no limit.
+        call: The request that got the answer, with the arm that was really called. None: not known.
     """
 
     task: Task
     answer: Answer
     timeout_s: float | None = None
+    call: Call | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request that a verifier wants made. Its driver makes it, and charges the task for it.
+
+    Attributes:
+        call: The request.
+        backend: Whom to ask. None: the backend of the arm's endpoint.
+        as_maker: True to ask through the backend that gave the answer, where the task has its own.
+    """
+
+    call: Call
+    backend: Any = None
+    as_maker: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A check that cannot go on, and neither can its task: the budget forbids, or a mistake.
+
+    Attributes:
+        verdict: An abstention, with what the check has cost so far.
+        error: Why: no money left, no price known, a mistake in the configuration.
+    """
+
+    verdict: Verdict
+    error: EffortctlError
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Arm(Value):
         effective_effort: The effort that is really sent, after the model's card was consulted.
             None: not resolved yet, sent as asked.
         endpoint: Where the calls go.
-        api: Which OpenAI API its calls use.
+        api: Which OpenAI API its calls use. `decisions` answers with a probability: for judges only.
         effort_style: How the effort reaches the model.
         extra_body: Request fields sent as they are; the effort of `budget`, `toggle` and `template`
             styles lives here.
@@ -110,7 +110,7 @@ class Arm(Value):
     endpoint: Endpoint = Endpoint(
         name="openai", api_key_env="OPENAI_API_KEY", price_provider="openai"
     )
-    api: Literal["responses", "chat"] = "responses"
+    api: Literal["responses", "chat", "decisions"] = "responses"
     effort_style: EffortStyle = "param"
     extra_body: dict[str, Any] = Field(default_factory=dict)
     max_output_tokens: Annotated[int, Field(gt=0)] = 4096

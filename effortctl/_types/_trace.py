@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import Field, model_validator
 
+from effortctl._errors import ConfigError
 from effortctl._types._base import (
     Count,
     Effort,
@@ -21,6 +23,9 @@ from effortctl._types._base import (
 )
 
 T_co = TypeVar("T_co", covariant=True)
+
+RecordFeedback: TypeAlias = Callable[[str, float, str | None], None]
+"""Keeps a score, and why, under the id of a trace."""
 
 
 class Usage(Value):
@@ -102,8 +107,9 @@ class Verdict(Value):
         verifier: Name of the verifier.
         score: Degree of correctness in 0..1 where the verifier has one; ranks failed answers.
         cost_usd: What the check itself cost.
+        calls: Wire requests the check made, retries included.
         latency_s: Wall-clock seconds of the check.
-        error: Type and message of the exception, when the verifier crashed.
+        error: Type and message of the exception, when the verifier crashed; why it could not tell.
     """
 
     status: VerdictStatus
@@ -111,6 +117,7 @@ class Verdict(Value):
     verifier: str = ""
     score: Annotated[float, Field(ge=0, le=1)] | None = None
     cost_usd: Usd = Decimal(0)
+    calls: Count = 0
     latency_s: Seconds = 0.0
     error: str | None = None
 
@@ -166,6 +173,8 @@ class Attempt(Value):
         calls: Wire requests made, retries included; 0 when the answer came from the cache.
         cached: True when the answer came from our own cache.
         error: Type and message of the last fault, when there was no reply.
+        expected: What the policy's estimator expected of the arm before anything was tried; None when
+            nothing was estimated.
     """
 
     arm: str
@@ -180,6 +189,7 @@ class Attempt(Value):
     calls: Count = 1
     cached: bool = False
     error: str | None = None
+    expected: Estimate | None = None
 
     @property
     def passed(self) -> bool:
@@ -238,8 +248,9 @@ class Trace(Value):
 
     @property
     def calls(self) -> int:
-        """Wire requests, retries included."""
-        return sum(attempt.calls for attempt in self.attempts)
+        """Wire requests, retries and those of checks included."""
+        checks = sum(attempt.verdict.calls for attempt in self.attempts if attempt.verdict)
+        return checks + sum(attempt.calls for attempt in self.attempts)
 
     @property
     def best(self) -> Attempt | None:
@@ -272,10 +283,12 @@ class Outcome(Generic[T_co]):
         value: The accepted answer, else the best one seen, else None. Text for `Controller.run`,
             whatever the function returned for a decorated function.
         trace: Every attempt with its verdict and cost.
+        record_feedback: Keeps feedback beside the traces; None: there is no store that could.
     """
 
     value: T_co | None
     trace: Trace
+    record_feedback: RecordFeedback | None = field(default=None, repr=False, compare=False)
 
     @property
     def accepted(self) -> bool:
@@ -292,3 +305,23 @@ class Outcome(Generic[T_co]):
     def cost_usd(self) -> Decimal:
         """Dollars of every call and every check."""
         return self.trace.cost_usd
+
+    def feedback(self, score: float, note: str | None = None) -> None:
+        """Say how good the value turned out to be; kept beside the traces, to learn from.
+
+        Hours later, or in another process, `effortctl feedback` and `stores.FeedbackStore` do the same
+        with the id of the trace.
+
+        Args:
+            score: 0 (wrong) to 1 (right).
+            note: Why, for people. It is written as it is.
+
+        Raises:
+            ConfigError: The score is not within 0..1, or the controller keeps no traces.
+            StoreError: The file cannot be written.
+        """
+        if self.record_feedback is None:
+            raise ConfigError(
+                "there is nowhere to keep feedback; give the controller traces=TraceStore(path)"
+            )
+        self.record_feedback(self.trace.id, score, note)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,6 +19,12 @@ from effortctl._types import EFFORTS
 _MAX_MESSAGE = 200
 _MAX_READ = 4000  # characters of a message that are looked at; longer ones are dumps, not sentences
 _ECHO = 20  # a shared run of this many characters counts as an echo of the prompt
+
+_SHORTEST_SECRET = 6  # a shorter header value, such as `chat`, would blank innocent messages
+_KNOWN_HEADERS = re.compile(
+    r"accept|accept-encoding|connection|content-length|content-type|host|user-agent|x-stainless-.*"
+    r"|idempotency-key|traceparent|tracestate"
+)
 
 _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
 _SPACES = re.compile(r"\s+")
@@ -103,21 +109,38 @@ def _list(value: object) -> list[Any]:
 # --- safe to show ----------------------------------------------------------------------------------
 
 
-def safe_token(value: object, *, prompt: str) -> str | None:
-    """Return a code or an id if it looks like one and holds neither key nor prompt, else None."""
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value) or _echoes(value, prompt):
+def secrets_in(headers: Mapping[str, str]) -> frozenset[str]:
+    """Values of request headers that must not be shown: of all but those every client sends."""
+    found: set[str] = set()
+    for name, value in headers.items():
+        if not _KNOWN_HEADERS.fullmatch(name.lower()):
+            found.update(word for word in value.split() if len(word) >= _SHORTEST_SECRET)
+    return frozenset(found)
+
+
+def safe_token(value: object, *, prompt: str, secrets: Collection[str] = ()) -> str | None:
+    """Return a code or an id if it looks like one and holds no secret and no prompt, else None."""
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        return None
+    if _echoes(value, prompt) or _holds(value, secrets):
         return None
     return None if value.lower().startswith(("sk-", "pk-", "bearer")) else value
 
 
-def safe_message(message: str, *, prompt: str) -> str:
-    """Return a provider's message without keys, cut short; empty when it echoes the prompt."""
+def safe_message(message: str, *, prompt: str, secrets: Collection[str] = ()) -> str:
+    """Return a provider's message without keys, cut short; empty when it echoes prompt or secret."""
     text = _SPACES.sub(" ", message[:_MAX_READ]).strip()
     # An escaped echo would not be recognised, so escapes count as one. A web page says nothing.
     if text.startswith("<") or _ESCAPES.search(text) or _echoes(text, prompt):
         return ""
+    if _holds(text, secrets):
+        return ""
     text = _KEY_LIKE.sub("[redacted]", text).encode("utf-8", "replace").decode()
     return text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
+
+
+def _holds(text: str, secrets: Collection[str]) -> bool:
+    return any(secret.casefold() in text.casefold() for secret in secrets)
 
 
 def _echoes(text: str, prompt: str) -> bool:

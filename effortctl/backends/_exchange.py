@@ -24,18 +24,21 @@ class Exchange:
         status: HTTP status. None: nothing came back.
         headers: Response headers, names in lower case.
         body: Response body, decompressed.
+        secrets: Words of the request's headers that no message may repeat.
     """
 
     call: Call
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def request_id(self) -> str | None:
         """The endpoint's own id of the call, from its headers."""
         for name in _REQUEST_ID_HEADERS:
-            token = safe_token(self.headers.get(name), prompt=self.prompt)
+            value = self.headers.get(name)
+            token = safe_token(value, prompt=self.prompt, secrets=self.secrets)
             if token is not None:
                 return token
         return None

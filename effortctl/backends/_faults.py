@@ -23,6 +23,7 @@ from effortctl.backends._error_text import (
     retry_after_s,
     safe_message,
     safe_token,
+    secrets_in,
 )
 from effortctl.backends._exchange import Exchange
 
@@ -158,9 +159,9 @@ class _Classified:
 
     def details(self, *, with_message: bool = True) -> str:
         """Code and message of the endpoint, as far as they may be shown."""
-        prompt = self.exchange.prompt
-        code = next(filter(None, (safe_token(c, prompt=prompt) for c in self._names())), None)
-        message = safe_message(self.fields.message, prompt=prompt) if with_message else ""
+        hidden: Any = {"prompt": self.exchange.prompt, "secrets": self.exchange.secrets}
+        code = next(filter(None, (safe_token(c, **hidden) for c in self._names())), None)
+        message = safe_message(self.fields.message, **hidden) if with_message else ""
         return (f" [{code}]" if code else "") + (f": {message}" if message else "")
 
     def _says(self, kind: str) -> str:
@@ -210,7 +211,13 @@ def received(error: Exception, call: Call) -> Exchange | EffortctlError:
         return error
     response: Any = getattr(error, "response", None)
     if isinstance(status := getattr(response, "status_code", None), int):
-        return Exchange(call, status=status, headers=lower(response.headers), body=_body(response))
+        return Exchange(
+            call,
+            status=status,
+            headers=lower(response.headers),
+            body=_body(response),
+            secrets=secrets_in(_sent_headers(response)),
+        )
     return _transport_fault(error, Exchange(call))
 
 
@@ -223,6 +230,13 @@ def timed_out(call: Call, *, billed: bool = True) -> TransientBackendError:
 def lower(headers: Any) -> dict[str, str]:
     """Headers as a plain dict with names in lower case."""
     return {str(name).lower(): str(value) for name, value in headers.items()}
+
+
+def _sent_headers(response: Any) -> dict[str, str]:
+    try:
+        return lower(response.request.headers)
+    except Exception:  # noqa: BLE001 - foreign code: a response need not know its request
+        return {}
 
 
 def _body(response: Any) -> bytes:

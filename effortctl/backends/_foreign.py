@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import traceback
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -14,6 +16,7 @@ from effortctl.backends._faults import received, rejection
 from effortctl.backends._replies import read_reply
 
 _CLIENT_PACKAGES = frozenset({"openai", "httpx", "httpx2", "httpcore", "httpcore2", "aiohttp"})
+_PARSERS = frozenset({"pydantic", "pydantic_core", "jiter", "h11", "anyio"})
 
 
 def answer_from(response: object, call: Call, *, now: datetime) -> Answer:
@@ -36,7 +39,10 @@ def answer_from(response: object, call: Call, *, now: datetime) -> Answer:
         )
     api = "chat" if "choices" in document else "responses"
     call = replace(call, arm=call.arm.model_copy(update={"api": api}))
-    return read_reply(Exchange(call, status=200, body=json.dumps(document).encode()), now=now)
+    answer = read_reply(Exchange(call, status=200, body=_encoded(document)), now=now)
+    if answer.finish == "complete" and answer.usage is None and _never_ended(document):
+        return answer.model_copy(update={"finish": "truncated"})
+    return answer
 
 
 def fault_from(error: Exception, call: Call, *, now: datetime) -> Answer | EffortctlError | None:
@@ -46,10 +52,51 @@ def fault_from(error: Exception, call: Call, *, now: datetime) -> Answer | Effor
         Our error for a fault, an `Answer` for a rejection that is an outcome (refused, too long), and
         None when the exception does not come from a client: then it is the user's own.
     """
-    if type(error).__module__.partition(".")[0] not in _CLIENT_PACKAGES:
-        return None
+    if _package(type(error).__module__) not in _CLIENT_PACKAGES:
+        return _choked(call) if _raised_in_client(error) else None
     outcome = received(error, call)
     if isinstance(outcome, EffortctlError):
         return outcome
     read = rejection(outcome, now=now)
     return Answer(text="", finish=read) if isinstance(read, str) else read
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(document).encode()
+    except (TypeError, ValueError, RecursionError):
+        fault = UsageError(
+            "record() got an object that is not JSON; pass the client's own response"
+        )
+    raise fault  # outside the except block: the encoder's error holds the document
+
+
+def _never_ended(document: dict[str, Any]) -> bool:
+    """True for what was put together from a stream that broke off before it said why it ends.
+
+    Servers that never give a reason at least report usage, which a stream has at its end.
+    """
+    choices: Any = document.get("choices")
+    return bool(choices) and choices[0].get("finish_reason") is None
+
+
+def _choked(call: Call) -> EffortctlError:
+    return Exchange(call).malformed("the client could not read it")
+
+
+def _raised_in_client(error: Exception) -> bool:
+    """True when the last code that is neither Python's own nor a parser belongs to a client.
+
+    A client that meets bytes it cannot read lets the error of its parser pass: a broken stream ends in
+    a bare `JSONDecodeError` or `UnicodeDecodeError`.
+    """
+    names = [
+        _package(frame.f_globals.get("__name__", ""))
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    own = [name for name in names if name not in _PARSERS | sys.stdlib_module_names]
+    return bool(own) and own[-1] in _CLIENT_PACKAGES
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]

@@ -1,4 +1,4 @@
-"""OpenAI-compatible endpoints: the Responses API and Chat Completions, chosen by `call.arm.api`.
+"""OpenAI-compatible endpoints: Responses, Chat Completions and Decisions, chosen by `call.arm.api`.
 
 The SDK authenticates, signs and sends. Everything else it would do is done here or by the driver:
 retries (never here), the deadline of the whole call, and reading the reply, which the SDK does not
@@ -21,6 +21,8 @@ import openai
 from effortctl._errors import ConfigError, EffortctlError
 from effortctl._types import Answer, Call, Endpoint
 from effortctl.backends._deadline import run_within
+from effortctl.backends._decisions import decisions_request
+from effortctl.backends._error_text import secrets_in
 from effortctl.backends._exchange import Exchange
 from effortctl.backends._faults import lower, received, timed_out
 from effortctl.backends._replies import MAX_REPLY_BYTES, read_reply
@@ -276,6 +278,8 @@ def _request(client: Any, call: Call) -> tuple[Callable[..., Any], dict[str, Any
     """The create method and its arguments, in the form that leaves the reply unread."""
     if call.arm.api == "responses":
         return client.responses.with_streaming_response.create, responses_request(call)
+    if call.arm.api == "decisions":
+        return client.decisions.with_streaming_response.create, decisions_request(call)
     return client.chat.completions.with_streaming_response.create, chat_request(call)
 
 
@@ -286,8 +290,13 @@ def _checked(chunk: bytes, call: Call, *, so_far: int) -> bytes:
 
 
 def _raw(call: Call, response: Any, body: bytearray) -> Exchange:
-    headers = lower(response.headers)
-    return Exchange(call, status=response.status_code, headers=headers, body=bytes(body))
+    return Exchange(
+        call,
+        status=response.status_code,
+        headers=lower(response.headers),
+        body=bytes(body),
+        secrets=secrets_in(lower(response.http_request.headers)),
+    )
 
 
 def _unwrap(outcome: Exchange | EffortctlError) -> Exchange:

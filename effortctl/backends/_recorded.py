@@ -207,7 +207,7 @@ def _read(source: str | Path | None) -> tuple[Mapping[str, Any], Iterator[Record
 def _header(line: str, name: str) -> Mapping[str, Any]:
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise StoreError(
@@ -215,7 +215,7 @@ def _header(line: str, name: str) -> Mapping[str, Any]:
         )
     if header.get("version") != VERSION:
         raise StoreError(
-            f"recording {name} has version {header.get('version')!r}, this effortctl reads version {VERSION}; upgrade effortctl or record again"
+            f"recording {name} has version {repr(header.get('version'))[:40]}, this effortctl reads version {VERSION}; upgrade effortctl or record again"
         )
     return header
 

@@ -9,6 +9,7 @@ from typing import Any, Final, NoReturn
 
 from effortctl._errors import BackendError, UsageError
 from effortctl._types import Answer, Finish, Usage, UsageRules
+from effortctl.backends._decisions import read_decision
 from effortctl.backends._exchange import Exchange
 from effortctl.backends._faults import embedded_error, rejection
 from effortctl.backends._usage import normalise_usage
@@ -47,6 +48,8 @@ def read_reply(exchange: Exchange, *, now: datetime) -> Answer:
     """
     if exchange.status is not None and exchange.status >= 400:
         return _rejected(exchange, rejection(exchange, now=now))
+    if exchange.status is not None and not 200 <= exchange.status < 300:
+        raise exchange.malformed("it is a redirect, which no answer comes with")
     document = _document(exchange)
     usage = _usage(document, exchange.call.arm.endpoint.usage)
     page = _Page(exchange, document)
@@ -54,6 +57,8 @@ def read_reply(exchange: Exchange, *, now: datetime) -> Answer:
         return page.ended(embedded_error(exchange, error, now=now), usage=usage)
     if exchange.call.arm.api == "responses":
         return _read_responses(page, usage)
+    if exchange.call.arm.api == "decisions":
+        return read_decision(page, usage)
     return _read_chat(page, usage, now=now)
 
 
@@ -66,7 +71,8 @@ def _document(exchange: Exchange) -> Mapping[str, Any]:
 
 def _parsed(body: bytes) -> object:
     try:
-        return json.loads(body)
+        # Decoded here, because `json` would also guess at other encodings and let surrogates through.
+        return json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         # Not re-raised from here: the decoder's error holds the whole reply.
         return None

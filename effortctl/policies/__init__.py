@@ -10,14 +10,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from effortctl._answers import SameAnswer, answer_key
 from effortctl.policies._fixed import Fixed, LadderPolicy
 
 if TYPE_CHECKING:
-    from effortctl.policies._agreement import (
-        AgreementTables,
-        SameAnswer,
-        answer_key,
-    )
+    from effortctl.policies._agreement import AgreementTables
     from effortctl.policies._certify import (
         Certificate,
         Contender,
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
     from effortctl.policies._tuning import Tuned, tune_lambda
 
 _HOME = {
-    "_agreement": ("AgreementTables", "SameAnswer", "answer_key"),
+    "_agreement": ("AgreementTables",),
     "_certify": ("Certificate", "Contender", "Criteria", "certify"),
     "_explain": ("Plan", "Step", "Then"),
     "_guarded": ("FixedLadder", "Guarded"),

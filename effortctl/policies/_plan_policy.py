@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from effortctl._answers import SameAnswer, answer_key
 from effortctl._errors import ConfigError, EffortctlWarning
-from effortctl.policies._agreement import AgreementTables, SameAnswer, agreements, answer_key
+from effortctl.policies._agreement import AgreementTables, agreements
 from effortctl.policies._belief_grid import right_given_theta
 from effortctl.policies._explain import ROUNDING
 from effortctl.policies._inputs import BeliefModel, Forecast, Terms, in_range

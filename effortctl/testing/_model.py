@@ -79,6 +79,7 @@ class PretendModel:
             usage=reply.usage or Usage(),
             service_tier=reply.service_tier,
             created=created,
+            tool_calls=reply.tool_calls,
         )
         if request.api == "decisions":
             answers = tuple(self._decide(request))
@@ -93,7 +94,9 @@ class PretendModel:
         if reasoning is None:
             typical = REASONING_TOKENS.get(request.effort, REASONING_TOKENS["default"])
             reasoning = round(typical * self.rng(request, "reasoning").uniform(0.75, 1.25))
-        visible = tokens_in(completion.text)
+        visible = tokens_in(completion.text) + sum(
+            tokens_in(name + arguments) for name, arguments in completion.tool_calls
+        )
         cap = request.output_cap
         if cap is not None and reasoning + visible > cap:
             reasoning = min(reasoning, cap)

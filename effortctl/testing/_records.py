@@ -65,6 +65,7 @@ class MockReply:
 
     Attributes:
         text: The visible answer, or the refusal.
+        tool_calls: Functions to call: name and arguments, as the model wrote them.
         finish: How it ends. `context_exceeded` becomes the 400 that providers send.
         usage: Tokens to report. None: worked out from prompt, answer and effort.
         reasoning_tokens: Tokens of reasoning, when `usage` is None. None: grows with the effort.
@@ -74,6 +75,7 @@ class MockReply:
     """
 
     text: str = ""
+    tool_calls: tuple[tuple[str, str], ...] = ()
     finish: Finish = "complete"
     usage: Usage | None = None
     reasoning_tokens: int | None = None
@@ -131,6 +133,7 @@ class Completion:
     service_tier: str
     created: int
     answers: tuple[Mapping[str, Any], ...] = ()
+    tool_calls: tuple[tuple[str, str], ...] = ()
 
     @property
     def id(self) -> str:

@@ -83,17 +83,31 @@ def responses_usage(usage: Usage) -> Json:
 
 
 def _chat_finish(completion: Completion) -> str:
-    return {"truncated": "length", "filtered": "content_filter"}.get(completion.finish, "stop")
+    whole = "tool_calls" if completion.tool_calls else "stop"
+    return {"truncated": "length", "filtered": "content_filter"}.get(completion.finish, whole)
+
+
+def _chat_tool_calls(completion: Completion) -> list[Json]:
+    return [
+        {
+            "id": f"call_{completion.id}_{index}",
+            "type": "function",
+            "function": {"name": name, "arguments": arguments},
+        }
+        for index, (name, arguments) in enumerate(completion.tool_calls)
+    ]
 
 
 def _chat_body(completion: Completion) -> Json:
     refused = completion.finish == "refused"
     message: Json = {
         "role": "assistant",
-        "content": None if refused else completion.text,
+        "content": None if refused or not _says(completion) else completion.text,
         "refusal": completion.text if refused else None,
         "annotations": [],
     }
+    if completion.tool_calls:
+        message["tool_calls"] = _chat_tool_calls(completion)
     choice = {
         "index": 0,
         "message": message,
@@ -135,12 +149,31 @@ def _reasoning_item(completion: Completion) -> Json:
     return {"id": f"rs_{completion.id}", "type": "reasoning", "summary": []}
 
 
+def _says(completion: Completion) -> bool:
+    """True when there is a message, be it an empty one, and not tool calls alone."""
+    return bool(completion.text) or not completion.tool_calls
+
+
+def _call_items(completion: Completion) -> list[Json]:
+    return [
+        {
+            "id": f"fc_{completion.id}_{index}",
+            "type": "function_call",
+            "call_id": f"call_{completion.id}_{index}",
+            "name": name,
+            "arguments": arguments,
+            "status": "completed",
+        }
+        for index, (name, arguments) in enumerate(completion.tool_calls)
+    ]
+
+
 def _output(completion: Completion) -> list[Json]:
     items = [_reasoning_item(completion)] if completion.usage.reasoning_tokens else []
-    if completion.text or completion.finish == "complete":
+    if completion.text or (completion.finish == "complete" and _says(completion)):
         content = [_part(completion, completion.text)]
         items.append(_message_item(completion, status=_status(completion), content=content))
-    return items
+    return items + _call_items(completion)
 
 
 def _response_object(
@@ -161,7 +194,7 @@ def _response_object(
         "model": completion.request.model,
         "output": output,
         "parallel_tool_calls": True,
-        "previous_response_id": None,
+        "previous_response_id": body.get("previous_response_id"),
         "reasoning": body.get("reasoning") or {"effort": None, "summary": None},
         "service_tier": completion.service_tier,
         "store": body.get("store", True),
@@ -235,6 +268,12 @@ def _chat_events(completion: Completion) -> Iterator[Event]:
     yield chunk({"role": "assistant", "content": "", "refusal": None})
     for piece in _pieces(completion.text):
         yield chunk({field: piece})
+    for index, call in enumerate(_chat_tool_calls(completion)):
+        arguments = call["function"]["arguments"]
+        opened = call | {"index": index, "function": call["function"] | {"arguments": ""}}
+        yield chunk({"tool_calls": [opened]})
+        for piece in _pieces(arguments):
+            yield chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]})
     yield chunk({}, _chat_finish(completion))
     if with_usage:
         usage = {"choices": [], "usage": chat_usage(completion.usage)}
@@ -257,12 +296,25 @@ def _responses_steps(completion: Completion) -> Iterator[tuple[str, Json]]:
     for index, item in enumerate(items):
         if item["type"] == "message":
             yield from _message_steps(completion, index=index, item=item)
+        elif item["type"] == "function_call":
+            yield from _call_steps(item, index=index)
         else:
             yield "response.output_item.added", {"output_index": index, "item": item}
             yield "response.output_item.done", {"output_index": index, "item": item}
     status = _status(completion)
     finished = _response_object(completion, status=status, output=items)
     yield f"response.{status}", {"response": finished}
+
+
+def _call_steps(item: Json, *, index: int) -> Iterator[tuple[str, Json]]:
+    where = {"item_id": item["id"], "output_index": index}
+    opened = item | {"arguments": "", "status": "in_progress"}
+    yield "response.output_item.added", {"output_index": index, "item": opened}
+    for piece in _pieces(item["arguments"]):
+        yield "response.function_call_arguments.delta", where | {"delta": piece}
+    done = {"arguments": item["arguments"], "name": item["name"]}
+    yield "response.function_call_arguments.done", where | done
+    yield "response.output_item.done", {"output_index": index, "item": item}
 
 
 def _message_steps(completion: Completion, *, index: int, item: Json) -> Iterator[tuple[str, Json]]:

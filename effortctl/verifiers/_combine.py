@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Literal
 
+from effortctl._asking import arms_asked, asks
 from effortctl._errors import ConfigError
-from effortctl._types import Answer, Task, Verdict
-from effortctl.protocols import AnyVerifier
+from effortctl._types import Answer, Arm, Task, Verdict, Verify
+from effortctl.protocols import AnyVerifier, Asking
 from effortctl.verifiers._base import check, is_async, to_verdict
 
 Mode = Literal["all_of", "any_of"]
@@ -75,6 +76,32 @@ class AsyncGuarded(Guarded):
         return self._finish(verdict, started)
 
 
+class _AskingGuard(Guarded):
+    """What `Guarded` needs for a verifier that asks a model."""
+
+    def arms(self, makers: Sequence[Arm]) -> Sequence[Arm]:
+        """See `AskingVerifier.arms`."""
+        return arms_asked(self.verifier, makers)
+
+    def ask(self, verify: Verify) -> Asking:
+        """See `AskingVerifier.ask`; as guarded as a call."""
+        started = self.clock()
+        asking: Any = self.verifier
+        try:
+            verdict = to_verdict((yield from asking.ask(verify)), self.name)
+        except Exception as error:  # noqa: BLE001 - a verifier is foreign code: the one boundary
+            verdict = self._crashed(error)
+        return self._finish(verdict, started)
+
+
+class AskingGuarded(_AskingGuard):
+    """`Guarded` for a verifier that asks a model."""
+
+
+class AsyncAskingGuarded(_AskingGuard, AsyncGuarded):
+    """`Guarded` for a verifier that asks a model, async outside a controller."""
+
+
 def guarded(
     verifier: AnyVerifier,
     *,
@@ -90,8 +117,16 @@ def guarded(
     """
     if isinstance(verifier, Guarded) and verifier.fail_closed == fail_closed:
         return verifier
-    kind = AsyncGuarded if is_async(verifier) else Guarded
+    kind = _GUARDS[asks(verifier), is_async(verifier)]
     return kind(verifier, fail_closed, clock)
+
+
+_GUARDS = {
+    (False, False): Guarded,
+    (False, True): AsyncGuarded,
+    (True, False): AskingGuarded,
+    (True, True): AsyncAskingGuarded,
+}
 
 
 def name_of(verifier: AnyVerifier) -> str:
@@ -133,6 +168,7 @@ class _Tally:
             feedback=self._join("feedback") if status != "pass" else "",
             score=self._score(),
             cost_usd=sum((verdict.cost_usd for verdict in self.seen), Decimal(0)),
+            calls=sum(verdict.calls for verdict in self.seen),
             latency_s=sum(verdict.latency_s for verdict in self.seen),
             error=self._join("error") or None,
         )
@@ -191,6 +227,40 @@ class AsyncCombined(Combined):
         return tally.result()
 
 
+class _AskingMembers(Combined):
+    """What `Combined` needs when a member asks a model: the others are asked for by name."""
+
+    def arms(self, makers: Sequence[Arm]) -> Sequence[Arm]:
+        """See `AskingVerifier.arms`."""
+        return [arm for member in self.members for arm in arms_asked(member, makers)]
+
+    def ask(self, verify: Verify) -> Asking:
+        """See `AskingVerifier.ask`."""
+        tally = _Tally(self.mode, self.name)
+        for member in self.members:
+            safe: Any = guarded(member)
+            verdict: Any = (yield from safe.ask(verify)) if asks(safe) else (yield safe)
+            if tally.add(verdict):
+                break
+        return tally.result()
+
+
+class AskingCombined(_AskingMembers):
+    """`Combined` with a member that asks a model."""
+
+
+class AsyncAskingCombined(_AskingMembers, AsyncCombined):
+    """`Combined` with a member that asks a model and an async one."""
+
+
+_COMBINATIONS = {
+    (False, False): Combined,
+    (False, True): AsyncCombined,
+    (True, False): AskingCombined,
+    (True, True): AsyncAskingCombined,
+}
+
+
 def all_of(*verifiers: AnyVerifier | Callable[..., Any]) -> AnyVerifier:
     """Pass when every verifier passes; stop at the first that fails.
 
@@ -226,5 +296,5 @@ def _combine(mode: Mode, verifiers: Sequence[Any]) -> AnyVerifier:
     if len(members) == 1:
         only: AnyVerifier = members[0]
         return only
-    kind = AsyncCombined if any(map(is_async, members)) else Combined
+    kind = _COMBINATIONS[any(map(asks, members)), any(map(is_async, members))]
     return kind(mode, tuple(members))

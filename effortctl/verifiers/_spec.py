@@ -11,9 +11,11 @@ from typing import Any, cast
 
 from effortctl._errors import ConfigError
 from effortctl.protocols import AnyVerifier, VerifierLike
+from effortctl.verifiers._agreement import agreement
 from effortctl.verifiers._base import check
 from effortctl.verifiers._code import code_tests
 from effortctl.verifiers._combine import all_of
+from effortctl.verifiers._judge import judge
 from effortctl.verifiers._math import math_equal
 from effortctl.verifiers._number import number
 from effortctl.verifiers._schema import json_schema
@@ -137,6 +139,17 @@ def _tests_file(argument: str) -> AnyVerifier:
     return code_tests(_read(path, "test file"), entry_point=name)
 
 
+def _agreement(argument: str) -> AnyVerifier:
+    return agreement(same_answer=cast("Any", argument))
+
+
+def _judge(argument: str) -> AnyVerifier:
+    arm, colon, rubric = argument.partition(":")
+    if not colon or not arm.strip():
+        raise ConfigError(f"{argument!r} does not name a judge; write {_KINDS['judge'][1]}")
+    return judge(_unquote(rubric), arm=arm.strip())
+
+
 _PLAIN_KINDS: dict[str, Callable[[], AnyVerifier]] = {
     "not-empty": not_empty,
     "not-truncated": not_truncated,
@@ -151,6 +164,8 @@ _KINDS: dict[str, tuple[Callable[[str], AnyVerifier], str]] = {
     "math": (math_equal, "math:1/2"),
     "json-schema": (_schema_file, "json-schema:path.json"),
     "python": (_python_file, "python:path.py:function"),
+    "agreement": (_agreement, "agreement:number"),
+    "judge": (_judge, "judge:gpt-6-luna@low:'Is it polite, and does it answer the question?'"),
     "code-tests": (_tests_file, "code-tests:tests.py:function_under_test"),
 }
 SPEC_KINDS: tuple[str, ...] = (*(example for _, example in _KINDS.values()), *_PLAIN_KINDS)

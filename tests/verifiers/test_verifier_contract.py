@@ -7,19 +7,23 @@ import pickle
 import pytest
 from pydantic import BaseModel
 
-from effortctl import Answer, Task, Verdict
+from effortctl import Answer, Arm, Endpoint, Task, Verdict
+from effortctl.testing import judge_reply, judged
 from effortctl.verifiers import (
+    agreement,
     all_of,
     any_of,
     check,
     choice,
     code_tests,
     contains,
+    decisions_judge,
     equals,
     guarded,
     is_async,
     json_fields,
     json_schema,
+    judge,
     math_equal,
     not_empty,
     not_refused,
@@ -43,6 +47,21 @@ def is_short(text):
 
 async def is_short_later(text):
     return len(text) < 20
+
+
+ASKED = Arm(name="asked", model="m", endpoint=Endpoint(name="e", kind="local"))
+
+
+class Asked:
+    """A backend that pickles: judges and samples know that the answer is SECRET."""
+
+    def complete(self, call):
+        if call.arm.api == "decisions":
+            return Answer(text=f'{{"probability": {float(judged(call)["answer"] == SECRET)}}}')
+        if call.task.response_schema is None:
+            return Answer(text=SECRET)
+        right = judged(call)["answer"] == SECRET
+        return Answer(text=judge_reply(call, "pass" if right else "fail"))
 
 
 @dataclasses.dataclass
@@ -82,6 +101,15 @@ MEMBERS = {
         f"def f(x): return {SECRET}",
         "def f(x): return x",
     ),
+    "judge": Member(
+        lambda: judge(f"It is {SECRET}.", arm=ASKED, backend=Asked()), SECRET, "8675308"
+    ),
+    "decisions_judge": Member(
+        lambda: decisions_judge(f"It is {SECRET}.", arm=ASKED, backend=Asked()), SECRET, "8675308"
+    ),
+    "agreement": Member(
+        lambda: agreement(samples=1, arm=ASKED, backend=Asked()), SECRET, "8675308"
+    ),
     "check": Member(lambda: check(is_short), "short", "long" * 10),
     "async check": Member(lambda: check(is_short_later), "short", "long" * 10),
     "all_of": Member(lambda: all_of(not_empty(), number(SECRET)), SECRET, "8675308"),
@@ -98,27 +126,27 @@ def answer(text):
     return Answer(text=text, finish="truncated" if text == "TRUNCATED" else "complete")
 
 
-def judge(verifier, text):
+def verdict_of(verifier, text):
     verdict = verifier(TASK, answer(text))
     return asyncio.run(verdict) if is_async(verifier) else verdict
 
 
 @EVERY
 def test_a_right_answer_passes_without_feedback(member):
-    verdict = judge(member.make(), member.right)
+    verdict = verdict_of(member.make(), member.right)
     assert isinstance(verdict, Verdict)
     assert (verdict.status, verdict.feedback, verdict.error) == ("pass", "", None)
 
 
 @EVERY
 def test_a_wrong_answer_fails(member):
-    verdict = judge(member.make(), member.wrong)
+    verdict = verdict_of(member.make(), member.wrong)
     assert (verdict.status, verdict.error) == ("fail", None)
 
 
 @EVERY
 def test_an_empty_answer_is_a_verdict_and_not_a_crash(member):
-    assert judge(member.make(), "").status in {"pass", "fail"}
+    assert verdict_of(member.make(), "").status in {"pass", "fail"}
 
 
 @EVERY
@@ -128,21 +156,21 @@ def test_an_empty_answer_is_a_verdict_and_not_a_crash(member):
     ids=["null", "surrogate", "nesting", "digits", "open fence", "boxes", "bidi"],
 )
 def test_hostile_text_is_a_verdict_and_not_a_crash(member, text):
-    verdict = judge(guarded(member.make()), text)
+    verdict = verdict_of(guarded(member.make()), text)
     assert verdict.error is None
 
 
 @EVERY
 def test_feedback_never_holds_the_expected_value(member):
     for text in (member.wrong, "", "nonsense", "{}", "8675308"):
-        assert SECRET not in judge(guarded(member.make()), text).feedback
+        assert SECRET not in verdict_of(guarded(member.make()), text).feedback
 
 
 @EVERY
 def test_the_verdict_names_its_verifier(member):
     verifier = member.make()
     assert verifier.name
-    assert judge(verifier, member.wrong).verifier == verifier.name
+    assert verdict_of(verifier, member.wrong).verifier == verifier.name
     assert SECRET not in verifier.name
 
 
@@ -158,13 +186,13 @@ def test_the_repr_is_the_call_that_made_it(member):
 @EVERY
 def test_it_pickles_and_still_judges_the_same(member):
     copy = pickle.loads(pickle.dumps(member.make()))
-    assert judge(copy, member.right).status == "pass"
-    assert judge(copy, member.wrong).status == "fail"
+    assert verdict_of(copy, member.right).status == "pass"
+    assert verdict_of(copy, member.wrong).status == "fail"
 
 
 @EVERY
 def test_a_failed_verdict_survives_json(member):
-    verdict = judge(member.make(), member.wrong)
+    verdict = verdict_of(member.make(), member.wrong)
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
 
 
@@ -172,5 +200,5 @@ def test_a_failed_verdict_survives_json(member):
 def test_guarding_changes_no_status(member):
     verifier = member.make()
     for text in (member.right, member.wrong):
-        assert judge(guarded(verifier), text).status == judge(verifier, text).status
+        assert verdict_of(guarded(verifier), text).status == verdict_of(verifier, text).status
     assert is_async(guarded(verifier)) == is_async(verifier)
