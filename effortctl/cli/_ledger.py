@@ -5,31 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from effortctl._errors import StoreError
-from effortctl.cli import _show
+from effortctl.cli import _overview, _reconcile, _show
 from effortctl.cli._exits import print_json, told
-from effortctl.cli._options import AsJson, LedgerFile, ledger_path, read_since
+from effortctl.cli._options import (
+    AsJson,
+    LedgerFile,
+    PolicyToCompare,
+    Since,
+    TracesFile,
+    ledger_path,
+)
+from effortctl.cli._top import Watch
 from effortctl.stores import LedgerTotal, SqliteLedger
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="What was spent, on what, and when."
 )
-
-Since = Annotated[
-    datetime | None,
-    typer.Option(
-        "--since",
-        metavar="TIME",
-        parser=read_since,
-        help="From here on (UTC): 2026-11-01, 24h, 7d or 2w.",
-    ),
-]
 
 
 @app.command("show")
@@ -61,6 +58,30 @@ def show(
             _print_totals(by, totals, everything, path=path)
 
 
+@app.command("report")
+def report(
+    *,
+    since: Since = None,
+    traces: TracesFile = None,
+    policy: PolicyToCompare = None,
+    ledger: LedgerFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Spend by arm and by day, escalations, what was verified, and drift away from a policy.
+
+    Examples:
+    - `effortctl ledger report --since 7d --traces traces.jsonl`
+
+    - `effortctl ledger report --traces traces.jsonl --policy policy.json --json`
+    """
+    with told(as_json=as_json):
+        view = Watch(traces=traces, ledger=ledger, policy=policy, since=since).look()
+        if as_json:
+            print_json(_overview.fields(view))
+        else:
+            _show.out().print(_overview.rendered(view, days=True))
+
+
 @app.command("export")
 def export(
     *,
@@ -87,6 +108,9 @@ def export(
                 typer.echo(line)
         else:
             _write(output, lines)
+
+
+app.command("reconcile")(_reconcile.reconcile)
 
 
 @contextmanager

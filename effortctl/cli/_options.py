@@ -48,6 +48,12 @@ def ledger_path(given: Path | None) -> Path:
     return given or (Path(named).expanduser() if named else default_ledger_path())
 
 
+def traces_path(given: Path | None) -> Path | None:
+    """The file of traces to look at: the one named, else `$EFFORTCTL_TRACES`, else none."""
+    named = os.environ.get("EFFORTCTL_TRACES")
+    return given or (Path(named).expanduser() if named else None)
+
+
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 LedgerFile: TypeAlias = Annotated[
     Path | None,
@@ -55,6 +61,31 @@ LedgerFile: TypeAlias = Annotated[
         "--ledger",
         metavar="FILE",
         help="The ledger. Default: $EFFORTCTL_LEDGER, else the file in your data folder.",
+    ),
+]
+Since: TypeAlias = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        parser=read_since,
+        help="From here on (UTC): 2026-11-01, 24h, 7d or 2w.",
+    ),
+]
+TracesFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--traces",
+        metavar="FILE",
+        help="Traces of finished tasks. Default: $EFFORTCTL_TRACES.",
+    ),
+]
+PolicyToCompare: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--policy",
+        metavar="FILE",
+        help="Warn when pass rates, dollars or difficulty leave what this policy expects.",
     ),
 ]
 UsdPerHour: TypeAlias = Annotated[

@@ -70,9 +70,10 @@ class Record:
         value = self._take(name)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self._bad(name, value, "a number")
-        if not (math.isfinite(value) and low <= value <= high):
+        number = _float(value)
+        if not (math.isfinite(number) and low <= number <= high):
             raise self._bad(name, value, f"a finite number in {low:g}..{high:g}")
-        return float(value)
+        return number
 
     def whole(self, name: str, *, high: float = math.inf) -> int:
         """A whole number of 0 or more."""
@@ -86,7 +87,7 @@ class Record:
         values = self._list(name)
         if any(isinstance(v, bool) or not isinstance(v, int | float) for v in values):
             raise self._bad(name, "other things", "a list of numbers")
-        array = np.array(values, dtype=np.float64)
+        array = np.array([_float(value) for value in values], dtype=np.float64)
         if not np.isfinite(array).all() or (array < low).any():
             raise self._bad(name, "not all finite", f"finite numbers of {low:g} or more")
         if size is not None and array.size != size:
@@ -141,3 +142,11 @@ class Record:
 
     def _bad(self, name: str, value: Any, expected: str) -> StoreError:
         return StoreError(f"{self.place}.{name} is {str(value)[:60]}, expected {expected}")
+
+
+def _float(value: float) -> float:
+    """A JSON number as a float; a whole number beyond all floats is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf

@@ -93,7 +93,7 @@ def load_model(raw: Mapping[str, Any], features: FeatureFunction | None) -> Fitt
     record = Record(raw, "model")
     if record.text("format") != FORMAT or record.whole("version") != VERSION:
         raise StoreError(
-            f"this is {raw.get('format')!r} version {raw.get('version')!r}, expected {FORMAT!r}"
+            f"this is {repr(raw.get('format'))[:40]} version {repr(raw.get('version'))[:40]}, expected {FORMAT!r}"
             f" version {VERSION}; learn again from your outcomes"
         )
     arms = tuple(_load_arm(each) for each in record.children("arms"))

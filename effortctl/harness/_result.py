@@ -293,7 +293,7 @@ class EvalResult(Value):
             )
         if raw.get("version") != VERSION:
             raise StoreError(
-                f"{source} has version {raw.get('version')!r} of the format, this effortctl reads "
+                f"{source} has version {repr(raw.get('version'))[:40]} of the format, this effortctl reads "
                 f"version {VERSION}; evaluate again"
             )
         try:

@@ -13,6 +13,7 @@ from typing import Any
 from effortctl._errors import BudgetExceededError, ConfigError, StoreError
 from effortctl._types import Budget, Cost
 from effortctl.stores._entries import (
+    AFTERTHOUGHTS,
     ROW_COLUMNS,
     Cell,
     EntryKind,
@@ -28,6 +29,7 @@ _ENTRY_COLUMNS = (
     " price_version, estimated, scopes, " + ", ".join(ROW_COLUMNS)
 )
 _ENTRY_NAMES = tuple(_ENTRY_COLUMNS.split(", "))
+_NAMES = frozenset({"task_id", "arm", "model", "requested_effort", "effective_effort"})
 _INSERT_ENTRY = (
     f"INSERT INTO entries ({_ENTRY_COLUMNS})"  # noqa: S608 - column names are constants of ours
     f" VALUES ({', '.join('?' * len(_ENTRY_NAMES))})"
@@ -186,6 +188,27 @@ def find_reaped(connection: sqlite3.Connection, reservation: str) -> Open:
     )
 
 
+def find_estimate(connection: sqlite3.Connection, reservation: str) -> tuple[Open, list[Cell]]:
+    """What was booked as an upper bound, in place of the amount reserved, and who was asked.
+
+    Raises:
+        StoreError: It is not in this ledger, or its real cost is known.
+    """
+    rows = [
+        dict(zip(_ENTRY_NAMES, row, strict=True))
+        for row in connection.execute(
+            f"SELECT {_ENTRY_COLUMNS} FROM entries WHERE reservation = ? ORDER BY id",  # noqa: S608 - column names are constants of ours
+            (reservation,),
+        )
+    ]
+    if not rows or not rows[-1]["estimated"]:
+        raise StoreError(f"reservation {reservation!r} has no estimate to adjust; reconcile again")
+    first, booked = rows[0], sum(row["pico"] for row in rows)
+    found = Open(reservation, first["trace_id"], first["reserved_us"], booked, first["scopes"])
+    # Tokens and seconds were counted with the call.
+    return found, [first[name] if name in _NAMES else None for name in ROW_COLUMNS]
+
+
 def abandoned(connection: sqlite3.Connection, dead: Sequence[Owner], oldest_us: int) -> list[Open]:
     """Open reservations of dead processes, and those made before a moment."""
     rows = connection.execute(
@@ -197,7 +220,7 @@ def abandoned(connection: sqlite3.Connection, dead: Sequence[Owner], oldest_us: 
 def book(connection: sqlite3.Connection, found: Open, booking: Booking, *, now_us: int) -> None:
     """Write the entry, count its money, and release the reservation if it is still open."""
     scopes: list[str] = json.loads(found.scopes)
-    if booking.kind != "correction":
+    if booking.kind not in AFTERTHOUGHTS:
         connection.execute("DELETE FROM reservations WHERE id = ?", (found.id,))
         connection.executemany(
             "DELETE FROM holds WHERE scope = ? AND reservation = ?",

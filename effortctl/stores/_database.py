@@ -18,13 +18,15 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from effortctl._errors import StoreError
+from effortctl._errors import EffortctlError, StoreError
 from effortctl.stores._fork import pause_around_forks
 
 APPLICATION_ID = 0x65666C67
 """Marks the file as ours in its header."""
 
 SCHEMA_VERSION = 1
+
+_RESTORE = "move the file away or restore a copy; spending before that is in the file only"
 
 _SCHEMA = """
 CREATE TABLE reservations (
@@ -192,6 +194,11 @@ class Database:
         except (sqlite3.Error, OSError) as error:
             where = f"ledger {self._path or 'in memory'}"
             raise StoreError(f"{where} cannot be used: {error}; {_fix(error)}") from error
+        except (ValueError, TypeError, ArithmeticError) as error:
+            if isinstance(error, EffortctlError):
+                raise
+            where = f"ledger {self._path or 'in memory'}"
+            raise StoreError(f"{where} has a damaged row ({error}); {_RESTORE}") from error
 
 
 def _fix(error: Exception) -> str:
@@ -199,7 +206,7 @@ def _fix(error: Exception) -> str:
     if "locked" in text:
         return "another process holds it for too long; find that process, or raise lock_timeout_s"
     if "not a database" in text or "malformed" in text or "disk image" in text:
-        return "move the file away or restore a copy; spending before that is in the file only"
+        return _RESTORE
     if "full" in text:
         return "free some disk space"
     return "check the path, its permissions and the disk"

@@ -14,9 +14,13 @@ from typing import Literal, TypeAlias
 from effortctl._errors import ConfigError, StoreError
 from effortctl._types import Answer, Call
 
-EntryKind = Literal["settled", "reaped", "correction"]
+EntryKind = Literal["settled", "reaped", "correction", "adjustment"]
 """`settled`: the real cost. `reaped`: nobody settled, so the reserved amount was charged.
-`correction`: the difference, when the real cost of a reaped reservation arrived after all."""
+`correction`: the difference, when the real cost of a reaped reservation arrived after all. `adjustment`:
+the difference to the provider's bill, when it told what an estimate had really cost."""
+
+AFTERTHOUGHTS: frozenset[EntryKind] = frozenset({"correction", "adjustment"})
+"""Entries that change the amount of an earlier one; they are not calls."""
 
 GroupBy = Literal["arm", "day", "model"]
 ExportFormat = Literal["csv", "jsonl"]
@@ -74,7 +78,7 @@ class LedgerEntry:
         reasoning_tokens: Part of the output spent on reasoning.
         latency_s: Wall-clock seconds of the call.
         compute_s: Compute-seconds of a local call.
-        cost_usd: Dollars booked. Negative only for a correction.
+        cost_usd: Dollars booked. Negative only for a correction or an adjustment.
         reserved_usd: Worst case that had been set aside.
         price_source: Where the price came from.
         price_version: Version of that source.
@@ -116,7 +120,7 @@ class LedgerTotal:
     """Sum of some entries.
 
     Attributes:
-        entries: Calls booked; corrections do not count as calls.
+        entries: Calls booked; corrections and adjustments do not count as calls.
         cost_usd: Dollars.
         estimated_usd: Part of them that is an upper bound, not a report of the endpoint.
         input_tokens: Input tokens, where known.
@@ -161,10 +165,10 @@ def _group(entry: LedgerEntry, by: GroupBy) -> str:
 
 def _as_total(entry: LedgerEntry) -> LedgerTotal:
     guessed = entry.cost_usd if entry.estimated else Decimal(0)
-    if entry.kind == "correction" and not entry.estimated:
-        guessed = -entry.reserved_usd  # takes back the whole estimate the reaper had booked
+    if entry.kind in AFTERTHOUGHTS and not entry.estimated:
+        guessed = -entry.reserved_usd  # takes back the whole estimate that had been booked
     return LedgerTotal(
-        entries=0 if entry.kind == "correction" else 1,
+        entries=0 if entry.kind in AFTERTHOUGHTS else 1,
         cost_usd=entry.cost_usd,
         estimated_usd=guessed,
         input_tokens=entry.input_tokens or 0,

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import random
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Self
@@ -30,6 +31,7 @@ from effortctl.stores._accounts import (
     abandoned,
     blocked,
     book,
+    find_estimate,
     find_open,
     find_reaped,
     insert_reservation,
@@ -53,6 +55,7 @@ from effortctl.stores._entries import (
     total_by,
 )
 from effortctl.stores._process import Owner, certainly_dead, current_owner
+from effortctl.stores._reconcile import Adjustment
 from effortctl.stores._windows import microseconds
 
 _BATCH = 500
@@ -182,8 +185,15 @@ class SqliteLedger:
         if work.cancelled() or work.exception() is not None:
             return
         granted = work.result()
-        if isinstance(granted, str):
-            self.settle(granted, Cost(usd=Decimal(0), source="free"), row={})
+        if not isinstance(granted, str):
+            return
+        settle = functools.partial(
+            self.settle, granted, Cost(usd=Decimal(0), source="free"), row={}
+        )
+        try:
+            work.get_loop().run_in_executor(None, settle)
+        except RuntimeError:  # the loop takes no more work, so waiting does it no harm
+            settle()
 
     def _polls(self, wait_s: float | None) -> Iterator[float | None]:
         """Pauses between tries, growing with jitter; None before the last word."""
@@ -271,6 +281,26 @@ class SqliteLedger:
                 booking = Booking("reaped", found.pico, cost, estimated=True, cells=nothing)
                 book(connection, found, booking, now_us=now_us)
         return len(orphans)
+
+    def adjust(self, adjustments: Iterable[Adjustment]) -> int:
+        """Book what the provider's bill says of estimates; return how many. All of them or none.
+
+        Booked amounts stay as they are: an adjustment is an entry of its own, in its call's windows and
+        scopes. `stores.adjustments` makes them.
+
+        Raises:
+            StoreError: One of them has no estimate left to adjust, or the file fails.
+        """
+        count = 0
+        with self._database.write() as connection:
+            for adjustment in adjustments:
+                found, cells = find_estimate(connection, adjustment.reservation)
+                usd = adjustment.difference_usd
+                pico, cost = to_pico(usd), Cost(usd=max(usd, Decimal(0)), source="reconciled")
+                booking = Booking("adjustment", pico, cost, estimated=False, cells=cells)
+                book(connection, found, booking, now_us=microseconds(self._clock()))
+                count += 1
+        return count
 
     # --- looking -------------------------------------------------------------------------------------
 

@@ -110,7 +110,10 @@ def _number(name: str, value: Any) -> float:
         value = _from_text(name, value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ConfigError(f"{name} is {value!r}, expected a number")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ConfigError(f"{name} is {value}, expected a finite number; leave unknown values out")
     return number

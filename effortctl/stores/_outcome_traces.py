@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 from effortctl._types import Attempt, Trace
+from effortctl.stores._feedback import Feedback
+from effortctl.stores._judged import judged_attempts
 from effortctl.stores._outcome_rows import OutcomeRow
 
 
@@ -16,6 +18,7 @@ def trace_rows(
     scores: Mapping[tuple[str, str], float] | None = None,
     prompts: Mapping[str, str] | None = None,
     trust_verdicts: bool = False,
+    feedback: Iterable[Feedback] | None = None,
 ) -> list[OutcomeRow]:
     """One row per (task, arm) that was tried and whose correctness is known.
 
@@ -28,16 +31,20 @@ def trace_rows(
         prompts: Task id → prompt. Traces hold no prompt, and without one no difficulty can be learned.
         trust_verdicts: Take the check's word where there is no score: pass is correct; fail and an
             answer that was cut off or refused are wrong. Only right for an exact check.
+        feedback: How good returned answers turned out to be. It is about one answer, so it comes before
+            `scores`, and these before verdicts.
 
     Returns:
         Rows in the order the outcomes first appear.
     """
+    traces = list(traces)
     known_scores, known_prompts = scores or {}, prompts or {}
+    judged = judged_attempts(traces, feedback or ())
     found: dict[tuple[str, str], list[tuple[Trace, Attempt, float]]] = defaultdict(list)
     for trace in traces:
-        for attempt in trace.attempts:
+        for position, attempt in enumerate(trace.attempts):
             key = (trace.task_id, attempt.arm)
-            score = known_scores.get(key)
+            score = judged.get((trace.id, position), known_scores.get(key))
             if score is None and trust_verdicts:
                 score = _verdict_score(attempt)
             if score is not None and attempt.answer is not None and not attempt.cached:

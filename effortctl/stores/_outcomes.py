@@ -41,7 +41,8 @@ def read_outcomes(*paths: str | Path) -> OutcomeMatrix:
         ConfigError: A file's ending is not known, or Parquet is asked for without pyarrow.
     """
     return to_matrix(
-        numbered for path in paths for numbered in _read(Path(path).expanduser(), _kind(path))
+        (numbered for path in paths for numbered in _read(Path(path).expanduser(), _kind(path))),
+        source=", ".join(map(str, paths)),
     )
 
 
@@ -107,7 +108,9 @@ def _known(value: np.float64) -> float | None:
     return number if number == number else None  # noqa: PLR0124 - NaN differs from itself
 
 
-def to_matrix(rows: Iterable[tuple[str, OutcomeRow | Mapping[str, Any]]]) -> OutcomeMatrix:
+def to_matrix(
+    rows: Iterable[tuple[str, OutcomeRow | Mapping[str, Any]]], *, source: str = ""
+) -> OutcomeMatrix:
     """Build a matrix from (place, row) pairs; the place is named when the row makes no sense."""
     table = _Table()
     for place, row in rows:
@@ -115,7 +118,7 @@ def to_matrix(rows: Iterable[tuple[str, OutcomeRow | Mapping[str, Any]]]) -> Out
             table.add(row if isinstance(row, OutcomeRow) else parse_row(row))
         except ConfigError as error:
             raise StoreError(f"{place}: {error}") from None
-    return table.matrix()
+    return table.matrix(source)
 
 
 class _Table:
@@ -145,11 +148,13 @@ class _Table:
         if getattr(row, name) != getattr(first, name):
             raise ConfigError(f"{what} had another {name} in an earlier row; give it one {name}")
 
-    def matrix(self) -> OutcomeMatrix:
+    def matrix(self, source: str) -> OutcomeMatrix:
         import numpy as np  # noqa: PLC0415 - importing effortctl must not load numpy
 
         if not self.cells:
-            raise StoreError("there is no outcome in the input, expected one row per (task, arm)")
+            raise StoreError(
+                f"there is no outcome in {source or 'the input'}, expected one row per (task, arm)"
+            )
         shape = (len(self.tasks), len(self.arms))
         where = tuple(np.array(list(self.cells)).T)
         rows = list(self.cells.values())

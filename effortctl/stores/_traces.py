@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +17,10 @@ import pydantic
 
 from effortctl._errors import EffortctlWarning, StoreError
 from effortctl._types import Attempt, Trace
+from effortctl.stores._feedback import FeedbackStore, feedback_path
+from effortctl.stores._lines import append_line, is_torn
 
 _VERSION = 1
-_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?$)')
 
 
 class TraceStore:
@@ -56,25 +54,19 @@ class TraceStore:
         kept = trace if self.store_text else _without_text(trace)
         line = json.dumps(kept.model_dump(mode="json"), separators=(",", ":")) + "\n"
         try:
-            self._append(line.encode("ascii"))
+            append_line(self.path, line.encode("ascii"))
         except OSError as error:
             raise StoreError(
                 f"trace {trace.id} was not written to {self.path}: {error};"
                 " check the path, its permissions and the free space"
             ) from error
 
-    def _append(self, line: bytes) -> None:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.path, _APPEND, 0o600)
-        try:
-            if os.fstat(handle).st_size:
-                os.lseek(handle, -1, os.SEEK_END)
-                if os.read(handle, 1) != b"\n":
-                    line = b"\n" + line
-            if os.write(handle, line) != len(line):
-                raise OSError("only a part of the line could be written")
-        finally:
-            os.close(handle)
+    def record_feedback(self, trace_id: str, score: float, note: str | None = None) -> None:
+        """Append feedback on a trace to the file beside this one; see `FeedbackStore.write`.
+
+        The trace is not looked for: who calls this has just written it.
+        """
+        FeedbackStore(feedback_path(self.path)).write(trace_id, score, note=note)
 
 
 def _without_text(trace: Trace) -> Trace:
@@ -116,17 +108,22 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
     try:
         with Path(path).open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if line.strip() and (trace := _parse(line, f"{path}, line {number}")):
+                if line.strip() and (trace := parse_trace(line, f"{path}, line {number}")):
                     yield trace
     except OSError as error:
         raise StoreError(f"traces cannot be read from {path}: {error.strerror or error}") from error
 
 
-def _parse(line: bytes, where: str) -> Trace | None:
+def parse_trace(line: bytes, where: str) -> Trace | None:
+    """The trace in one line; None, with a warning, when its writer was killed before the end.
+
+    Raises:
+        StoreError: It is not a trace of this version; the message names the line.
+    """
     try:
         record = json.loads(line)
-    except ValueError as error:
-        if _is_torn(line):
+    except (ValueError, RecursionError) as error:
+        if is_torn(line):
             warnings.warn(
                 f"{where}: skipped an unfinished record; its writer was probably killed",
                 EffortctlWarning,
@@ -139,7 +136,7 @@ def _parse(line: bytes, where: str) -> Trace | None:
     version = record.get("version") if isinstance(record, dict) else None
     if version != _VERSION:
         raise StoreError(
-            f"{where}: expected a trace of version {_VERSION}, found version {version!r};"
+            f"{where}: expected a trace of version {_VERSION}, found version {repr(version)[:40]};"
             " read it with the effortctl that wrote it, or remove the line"
         )
     try:
@@ -151,9 +148,3 @@ def _parse(line: bytes, where: str) -> Trace | None:
             f"{where}: field {field!r} is wrong: {first['msg']};"
             " correct the line by hand, or remove it"
         ) from None
-
-
-def _is_torn(line: bytes) -> bool:
-    """True when the line is an object that is never closed: only its end is missing."""
-    outside_strings = _STRING.sub(b"", line)
-    return line.startswith(b"{") and outside_strings.count(b"{") > outside_strings.count(b"}")

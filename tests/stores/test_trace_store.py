@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from effortctl._errors import EffortctlWarning, StoreError
 from effortctl._types import Answer, Attempt, Cost, Trace, Usage, Verdict
 from effortctl.stores import TraceStore, read_traces
-from effortctl.stores._traces import _is_torn
+from effortctl.stores._lines import is_torn as _is_torn
 
 
 def make_trace(number=0, text="the answer is 408"):

@@ -68,7 +68,7 @@ def read_header(folder: Path) -> RunHeader | None:
         raw: Any = json.loads(file.read_text(encoding="utf-8"))
         if raw["format"] != FORMAT or raw["version"] != VERSION:
             raise StoreError(
-                f"{file} is {raw['format']!r} version {raw['version']!r}, expected {FORMAT!r} version "
+                f"{file} is {repr(raw['format'])[:40]} version {repr(raw['version'])[:40]}, expected {FORMAT!r} version "
                 f"{VERSION}; use the effortctl that wrote it, or another folder"
             )
         config = rebased(EvalConfig.model_validate(raw["config"]), folder.resolve())

@@ -222,7 +222,7 @@ def read_history(folder: Path) -> History:
                 raise StoreError(
                     f"{path}, line {number}: not an event of a run ({type(error).__name__}); restore "
                     "the file, or delete that line to have its call repeated"
-                ) from error
+                ) from None  # such an error may quote the line
     return history
 
 
