@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := effortctl tests evals
 
-.PHONY: help demo demo-live test check lint type layers format clean
+.PHONY: help demo demo-live test check lint type layers soak format clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,11 @@ layers: $(VENV)/.dev  ## who may import whom
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 check: lint type layers test ## everything CI runs
+
+soak: $(VENV)/.dev    ## faults, kills and deadlines at length: measures what docs/guides/reliability.md promises
+	@$(BIN)/python evals/soak/soak.py --output evals/soak/results/soak.json
+	@$(BIN)/python evals/soak/kill_nine.py --output evals/soak/results/kill_nine.json
+	@$(BIN)/python evals/soak/limits.py --output evals/soak/results/limits.json
 
 format: $(VENV)/.dev
 	@$(BIN)/ruff check --fix-only --quiet $(SOURCES); $(BIN)/ruff format --quiet $(SOURCES)

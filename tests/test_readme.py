@@ -1,28 +1,34 @@
-"""The Python in the README runs, and its commands exist."""
+"""The Python in the README runs, prints what is shown, and its links and commands exist."""
 
 import functools
 import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+from typer.main import get_command
+
 import effortctl
-from effortctl.testing import FakeBackend
+from effortctl import Usage
+from effortctl.testing import FakeBackend, answer
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+SHOWN = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+COMMANDS = re.findall(r"^\$ (effortctl [^#\n]*)", README, re.MULTILINE)
 
 
-def test_the_first_example_escalates_and_prints_its_attempts(monkeypatch, capsys):
-    backend = FakeBackend(["24", "408"])
-    offline = functools.partial(effortctl.Controller, backends={"openai": backend})
+def test_the_first_example_escalates_and_prints_what_is_shown(monkeypatch, capsys):
+    replies = [
+        answer("24", usage=Usage(input_tokens=17, output_tokens=5)),
+        answer("408", usage=Usage(input_tokens=61, output_tokens=182, reasoning_tokens=170)),
+    ]
+    offline = functools.partial(effortctl.Controller, backends={"openai": FakeBackend(replies)})
     monkeypatch.setattr(effortctl, "Controller", offline)
     exec(BLOCKS[0], {})
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("408 True 0.00")
-    assert [line.split()[:3] for line in lines[1:]] == [
-        ["gpt-6-luna@none", "none", "fail"],
-        ["gpt-6-luna@medium", "medium", "pass"],
-    ]
+    assert capsys.readouterr().out == SHOWN[0]
 
 
 def test_the_decorator_example_asks_the_chosen_arm_and_books_the_reply():
@@ -39,7 +45,7 @@ def test_the_decorator_example_asks_the_chosen_arm_and_books_the_reply():
         "adaptive": effortctl.adaptive,
         "ChosenArm": effortctl.ChosenArm,
         "client": SimpleNamespace(responses=SimpleNamespace(create=create)),
-        "is_valid_sql": lambda answer: answer.startswith("select"),
+        "is_valid_sql": lambda text: text.startswith("select"),
     }
     exec(BLOCKS[1], names)
     outcome = names["ask"].run("top five customers by revenue")
@@ -50,3 +56,24 @@ def test_the_decorator_example_asks_the_chosen_arm_and_books_the_reply():
 
 def test_every_block_is_tried_here():
     assert len(BLOCKS) == 2
+    assert len(SHOWN) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_exists_with_its_options(command):
+    from effortctl.cli._app import app
+
+    words = shlex.split(command)[1:]
+    found = get_command(app)
+    while words and hasattr(found, "commands") and words[0] in found.commands:
+        found = found.commands[words.pop(0)]
+    runs = not hasattr(found, "commands") or found.invoke_without_command
+    assert runs, f"{command}: no such command"
+    known = {option for parameter in found.params for option in parameter.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_every_link_leads_to_a_file():
+    targets = re.findall(r"\]\((?!http)([^)#]+)", README)
+    assert len(targets) > 10
+    assert [target for target in targets if not (ROOT / target).exists()] == []
