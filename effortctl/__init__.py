@@ -6,7 +6,7 @@ Task -> features -> estimator -> policy -> Arm -> backend -> Answer -> verifiers
 ```
 
 `Controller` runs a task up a ladder of arms (model + effort + price) until an answer passes its check;
-`adaptive` does the same around your own function. Every call is priced exactly, hard budgets are
+`adaptive` does the same around your own function, `wrap` behind the OpenAI client you have. Every call is priced exactly, hard budgets are
 reserved before a call is made, and everything that happened is in the `Trace`.
 
 `learn` turns recorded outcomes into a `FittedPolicy`: when to try which arm, and whether that pays.
@@ -53,12 +53,16 @@ from effortctl._types import (
 from effortctl.catalog import Ladder, load_ladder
 
 if TYPE_CHECKING:
+    from effortctl._client import AUTO, CallInfo, info, wrap
+    from effortctl._drift import drift
+    from effortctl._fidelity import probe_efforts
     from effortctl._fitted_policy import FittedPolicy
     from effortctl._learn import cold_start, learn
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AUTO",
     "EFFORTS",
     "Answer",
     "Arm",
@@ -67,6 +71,7 @@ __all__ = [
     "BackendError",
     "Budget",
     "BudgetExceededError",
+    "CallInfo",
     "Case",
     "ChosenArm",
     "ConfigError",
@@ -97,14 +102,24 @@ __all__ = [
     "__version__",
     "adaptive",
     "cold_start",
+    "drift",
+    "info",
     "learn",
     "load_ladder",
+    "probe_efforts",
+    "wrap",
 ]
 
 _LAZY = {
+    "AUTO": "effortctl._client",
+    "CallInfo": "effortctl._client",
     "FittedPolicy": "effortctl._fitted_policy",
     "cold_start": "effortctl._learn",
+    "drift": "effortctl._drift",
+    "info": "effortctl._client",
     "learn": "effortctl._learn",
+    "probe_efforts": "effortctl._fidelity",
+    "wrap": "effortctl._client",
 }
 
 

@@ -330,9 +330,10 @@ def _refuse_constant(name: str) -> NoReturn:
 def _load(raw: Any, features: FeatureFunction | None) -> FittedPolicy:
     record = Record(raw, "policy")
     if raw.get("format") != FORMAT or raw.get("version") != VERSION:
+        found = f"{repr(raw.get('format'))[:40]} version {repr(raw.get('version'))[:40]}"
         raise StoreError(
-            f"this is {raw.get('format')!r} version {raw.get('version')!r}, expected {FORMAT!r} "
-            f"version {VERSION}; learn again with this version of effortctl"
+            f"this is {found}, expected {FORMAT!r} version {VERSION}; learn again with this version of "
+            "effortctl"
         )
     value_usd = record.number("value_usd", low=0)
     agreement, same_answer = load_agreement(record.child("agreement"))

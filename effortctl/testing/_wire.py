@@ -265,7 +265,8 @@ def _chat_events(completion: Completion) -> Iterator[Event]:
         document = shared | {"choices": [choice]}
         return Event(None, document, terminal=finish is not None, piece=bool(delta.get(field)))
 
-    yield chunk({"role": "assistant", "content": "", "refusal": None})
+    opening = "" if _says(completion) else None
+    yield chunk({"role": "assistant", "content": opening, "refusal": None})
     for piece in _pieces(completion.text):
         yield chunk({field: piece})
     for index, call in enumerate(_chat_tool_calls(completion)):
