@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install -qq --disable-pip-version-check
 SOURCES := effortctl tests evals $(wildcard docs/*.py)
 
-.PHONY: help demo demo-live test check lint type layers soak format docs reference clean
+.PHONY: help demo demo-live test check lint type layers soak docs reference format clean
 
 help:            ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
