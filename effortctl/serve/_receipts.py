@@ -1,0 +1,80 @@
+"""Which trace belongs to which request, and what its headers and comments say of it."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from effortctl._types import Trace
+from effortctl.protocols import TraceSink
+from effortctl.serve._metrics import Metrics
+
+PREFIX = "x-effortctl-"
+
+
+@dataclass(slots=True)
+class Receipt:
+    """What became of one request.
+
+    Attributes:
+        trace: Its trace, once it is finished.
+    """
+
+    trace: Trace | None = None
+
+
+CURRENT: ContextVar[Receipt | None] = ContextVar("effortctl_receipt", default=None)
+"""The receipt of the request that is being answered; tasks and threads it starts see it too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Hands each finished trace to its request, to the counters, and on to the user's own sink.
+
+    Attributes:
+        metrics: Counts.
+        inner: The user's own. None: there is none.
+    """
+
+    metrics: Metrics
+    inner: TraceSink | None
+
+    def write(self, trace: Trace) -> None:
+        """Take in a finished trace."""
+        receipt = CURRENT.get()
+        if receipt is not None:
+            receipt.trace = trace
+        self.metrics.add(trace)
+        if self.inner is not None:
+            self.inner.write(trace)
+
+
+def headers_of(trace: Trace | None) -> dict[str, str]:
+    """Headers that tell what was decided and what it cost; none while nothing is known."""
+    if trace is None:
+        return {}
+    told = {
+        "cost-usd": f"{trace.cost_usd:f}",
+        "attempts": str(len(trace.attempts)),
+        "decision": trace.id,
+        "verified": "false",
+    }
+    best = trace.best
+    if best is not None:
+        told |= {
+            "arm": _latin(best.arm),
+            "effort": best.effective_effort,
+            "verified": "true" if best.passed else "false",
+        }
+    return {PREFIX + name: value for name, value in told.items()}
+
+
+def comment_of(trace: Trace | None) -> bytes:
+    """The same as a comment at the end of an event stream, which clients skip."""
+    lines = [f": {name}: {value}\n" for name, value in headers_of(trace).items()]
+    return ("".join(lines) + "\n").encode() if lines else b""
+
+
+def _latin(text: str) -> str:
+    """A header holds no line break and nothing beyond ASCII."""
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
