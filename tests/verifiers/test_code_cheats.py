@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 from cheats import CHEATS, FORKS
-from sandboxes import SANDBOXES, needs_jail
+from sandboxes import CPYTHONS, SANDBOXES, needs_jail, needs_sandlock
 
 from effortctl import Answer, Task
 from effortctl.verifiers import code_tests, guarded
@@ -52,10 +52,13 @@ def test_the_honest_program_passes(backend):
     assert verifier(backend)(TASK, Answer(text="def add(a, b): return a + b")).passed
 
 
-@needs_jail
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param("auto", marks=needs_jail), pytest.param("sandlock", marks=needs_sandlock)],
+)
 @pytest.mark.parametrize("cheat", CHEATS.values(), ids=CHEATS)
-def test_no_cheat_passes_and_every_cheat_is_a_clear_fail(cheat):
-    verdict = verifier("auto")(TASK, Answer(text=cheat))
+def test_no_cheat_passes_and_every_cheat_is_a_clear_fail(backend, cheat):
+    verdict = verifier(backend)(TASK, Answer(text=cheat))
     assert (verdict.status, verdict.error) == ("fail", None)
     assert verdict.feedback
 
@@ -70,7 +73,7 @@ def test_no_cheat_passes_even_without_a_jail(backend, cheat):
     assert not verifier(backend)(TASK, Answer(text=cheat)).passed
 
 
-@needs_jail
+@pytest.mark.parametrize("backend", CPYTHONS)
 @pytest.mark.parametrize(
     "name",
     [
@@ -84,15 +87,15 @@ def test_no_cheat_passes_even_without_a_jail(backend, cheat):
         "endless loop",
     ],
 )
-def test_tests_that_swallow_every_exception_let_no_broken_conversation_pass(name):
-    verdict = verifier("bubblewrap", CARELESS)(TASK, Answer(text=CHEATS[name]))
+def test_tests_that_swallow_every_exception_let_no_broken_conversation_pass(name, backend):
+    verdict = verifier(backend, CARELESS)(TASK, Answer(text=CHEATS[name]))
     assert verdict.status == "fail"
 
 
-@needs_jail
-def test_a_fork_bomb_is_stopped_and_leaves_nothing_behind():
+@pytest.mark.parametrize("backend", CPYTHONS)
+def test_a_fork_bomb_is_stopped_and_leaves_nothing_behind(backend):
     before = _processes()
-    verdict = verifier("bubblewrap")(TASK, Answer(text=FORKS))
+    verdict = verifier(backend)(TASK, Answer(text=FORKS))
     assert verdict.status == "fail"
     assert _processes() <= before + 3
 
@@ -113,8 +116,8 @@ def test_a_timeout_leaves_no_process_behind():
     assert not [line for line in mine if "bwrap" in line]
 
 
-@needs_jail
-def test_a_program_learns_neither_expected_values_nor_tests():
+@pytest.mark.parametrize("backend", CPYTHONS)
+def test_a_program_learns_neither_expected_values_nor_tests(backend):
     spy = """
         import gc, sys
         def add(a, b):
@@ -125,5 +128,5 @@ def test_a_program_learns_neither_expected_values_nor_tests():
     """
     tests = "never_shown = 1\nassert add(1, 2) == 424243"
 
-    verdict = verifier("bubblewrap", tests, 10)(TASK, Answer(text=textwrap.dedent(spy)))
+    verdict = verifier(backend, tests, 10)(TASK, Answer(text=textwrap.dedent(spy)))
     assert "blind" in verdict.feedback

@@ -199,6 +199,11 @@ def test_without_any_sandbox_it_refuses_and_never_runs_unsafely(monkeypatch):
     for backend in ("auto", "monty", "bubblewrap"):
         with pytest.raises(SandboxUnavailableError, match=r"effortctl\[sandbox\].*bubblewrap"):
             code_tests(DOUBLE, entry_point="f", backend=backend)
+    monkeypatch.setattr(_sandbox, "_has_sandlock", lambda: False)
+    with pytest.raises(
+        SandboxUnavailableError, match=r"no sandbox 'sandlock' .*effortctl\[sandlock\]"
+    ):
+        code_tests(DOUBLE, entry_point="f", backend="sandlock")
 
 
 def test_a_sandbox_that_vanished_after_building_abstains(monkeypatch):
