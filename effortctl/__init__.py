@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from effortctl._fidelity import probe_efforts
     from effortctl._fitted_policy import FittedPolicy
     from effortctl._learn import cold_start, learn
+    from effortctl._session import Session, SessionRecord
 
 __version__ = "0.1.0"
 
@@ -89,6 +90,8 @@ __all__ = [
     "Outcome",
     "Price",
     "SandboxUnavailableError",
+    "Session",
+    "SessionRecord",
     "StoreError",
     "Task",
     "Trace",
@@ -114,6 +117,8 @@ _LAZY = {
     "AUTO": "effortctl._client",
     "CallInfo": "effortctl._client",
     "FittedPolicy": "effortctl._fitted_policy",
+    "Session": "effortctl._session",
+    "SessionRecord": "effortctl._session",
     "cold_start": "effortctl._learn",
     "drift": "effortctl._drift",
     "info": "effortctl._client",

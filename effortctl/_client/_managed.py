@@ -40,6 +40,7 @@ class Job:
     arms: tuple[Arm, ...]
     task: SdkTask
     verifier: RequestVerifier | None
+    deadline_s: float | None
 
     @property
     def commits(self) -> bool:
@@ -48,7 +49,10 @@ class Job:
 
     def controller(self, kind: type[Any]) -> Any:
         """Who runs it."""
-        return self.settings.controller_for(self.arms, commits=self.commits, kind=kind)
+        controller = self.settings.controller_for(self.arms, commits=self.commits, kind=kind)
+        if self.deadline_s is None:
+            return controller
+        return controller.with_options(deadline_s=self.deadline_s)
 
     def follow(self, channel: Channel | AsyncChannel) -> None:
         """Show events to the caller as soon as they may be seen."""
@@ -176,7 +180,7 @@ def job(
     checks = RequestChecks(request)
     wanted = checks.any or settings.verifier is not None
     verifier = RequestVerifier(checks, settings.verifier, wire.find) if wanted else None
-    return Job(settings, request, wire, arms, task, verifier)
+    return Job(settings, request, wire, arms, task, verifier, settings.deadline_s())
 
 
 def _bridge(settings: Settings, request: SdkRequest, send: Callable[..., Any]) -> Bridge | None:

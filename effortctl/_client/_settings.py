@@ -25,7 +25,7 @@ from effortctl._client._request import AUTO, SAMPLING, SdkRequest
 from effortctl._client._translatable import can_translate
 from effortctl._controller import AsyncController, Controller
 from effortctl._driver import BudgetLike, LadderLike, VerifyLike
-from effortctl._errors import ConfigError, EffortctlWarning
+from effortctl._errors import ConfigError, DeadlineExceededError, EffortctlWarning
 from effortctl._pricing import GenaiPriceBook
 from effortctl._types import EFFORTS, Arm, Budget, Call, Endpoint
 from effortctl.catalog import ArmRequest, Ladder, ModelCard, load_catalog, load_ladder, resolve
@@ -57,6 +57,8 @@ class Settings:
         backend: Makes calls of our own with the wrapped client, such as a judge's.
         options: Further options of the controllers.
         conversations: What is remembered of conversations.
+        seconds_left: Seconds left for a call that is about to begin, None: no limit. Raises when none may
+            begin any more. A `Session` sets it.
     """
 
     ladder: Ladder
@@ -68,6 +70,7 @@ class Settings:
     backend: Any
     options: Mapping[str, Any]
     conversations: Conversations = field(default_factory=Conversations)
+    seconds_left: Callable[[], float | None] = field(default=lambda: None)
     _controllers: dict[Any, Any] = field(default_factory=dict)
     _cards: dict[str, ModelCard] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -107,10 +110,22 @@ class Settings:
             self._cards[model] = load_catalog().card(model, self.endpoint, allow_unknown=True)
         return self._cards[model]
 
+    def deadline_s(self) -> float | None:
+        """Seconds a managed call may take, where the session leaves it fewer than its own limit."""
+        left, own = self.seconds_left(), self.options.get("deadline_s")
+        return None if left is None else max(0.0, left if own is None else min(left, own))
+
     # --- calls that are passed through ---
 
     def call_of(self, request: SdkRequest) -> Call:
-        """A request the caller decided on, as a call: for its price and the record."""
+        """A request the caller decided on, as a call: for its price and the record.
+
+        Raises:
+            DeadlineExceededError: No time is left for it.
+        """
+        left = self.seconds_left()
+        if left is not None and left <= 0:
+            raise DeadlineExceededError("the session's deadline is over; the call was not made")
         task = self.conversations.begin(request)
         card = self.card(request.model)
         limit = request.cap or card.max_output or _NO_KNOWN_LIMIT
@@ -258,6 +273,7 @@ def settings(
     arms = load_ladder(ready.pop("ladder", ladder))
     _check_one_endpoint(arms)
     endpoint = arms.arms[0].endpoint
+    seconds_left = ready.pop("seconds_left", _no_limit)
     own = backend(endpoint)
     ready["backends"] = {endpoint.name: own}
     verifier = as_verifier(verify)
@@ -272,6 +288,7 @@ def settings(
         on_not_accepted=on_not_accepted,
         backend=own,
         options=ready,
+        seconds_left=seconds_left,
     )
     # Whatever is wrong with the options is told here, not at the first call.
     made.controller_for(
@@ -324,6 +341,10 @@ def _check_one_endpoint(ladder: Ladder) -> None:
 def _reasons(arm: Arm, card: ModelCard) -> bool:
     effort = card.default_effort if arm.sent_effort == "default" else arm.sent_effort
     return effort not in (None, "none")
+
+
+def _no_limit() -> float | None:
+    return None
 
 
 def _utc_now() -> datetime:

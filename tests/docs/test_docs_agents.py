@@ -17,6 +17,8 @@ def careless_without_effort(request):
     """Call the tool, by the wrong name of its argument unless it may think; then answer."""
     if '"function_call_output"' in dumps(request.body) or '"tool"' in dumps(request.body):
         return "It is 4 degrees in Oslo."
+    if not request.body.get("tools"):
+        return "408"
     name = request.body["tools"][0].get("name") or request.body["tools"][0]["function"]["name"]
     argument = "town" if request.effort == "none" else "city"
     return MockReply(tool_calls=((name, f'{{"{argument}": "Oslo"}}'),))
