@@ -31,7 +31,7 @@ from effortctl._errors import (
     UnsupportedEffortError,
     UsageError,
 )
-from effortctl._limits import RetryBudget, Slots
+from effortctl._limits import QuotaBreaker, RetryBudget, Slots
 from effortctl._pricing import GenaiPriceBook, charge_unknown
 from effortctl._types import (
     Answer,
@@ -207,6 +207,7 @@ class Driver:
         self.max_calls = max_calls
         self.slots = Slots(max_concurrency)
         self.retries = RetryBudget(retry_budget)
+        self.breaker = QuotaBreaker(clock)
         self._on_attempt = on_attempt
         self._clock = clock
         self._sleep = sleep

@@ -1,4 +1,4 @@
-"""Limits a controller keeps: calls at a time, retries in all, and seconds of a check.
+"""Limits a controller keeps: calls at a time, retries in all, endpoints without credit, seconds of a check.
 
 One object of each kind serves all tasks of a controller, from any thread and any event loop.
 """
@@ -15,11 +15,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 
-from effortctl._errors import ConfigError, TransientBackendError
-from effortctl._types import Verdict
+from effortctl._errors import BackendError, ConfigError, EffortctlError, TransientBackendError
+from effortctl._types import Arm, Verdict
 
 EARNED_BY_SUCCESS = 0.2
 """Retries that a call which succeeds at once pays into the retry budget."""
+
+QUOTA_PAUSE_S = 60.0
+"""Seconds without a call after an endpoint said that the account is out of credit."""
 
 TOO_SLOW = Verdict(
     status="abstain", verifier="deadline", error="TimeoutError: the check took too long"
@@ -175,7 +178,58 @@ class RetryBudget:
                 self._taken[endpoint] = max(0.0, taken - (1.0 if retried else EARNED_BY_SUCCESS))
 
 
-_shared: weakref.WeakSet[Slots | RetryBudget] = weakref.WeakSet()
+class QuotaBreaker:
+    """Which endpoints have said that the account is out of credit.
+
+    Until it is paid for, every further call would only be refused again. So for a while none is made;
+    then one is let through to find out, because nobody tells us when credit was added.
+    """
+
+    def __init__(self, clock: Callable[[], float], *, pause_s: float = QUOTA_PAUSE_S) -> None:
+        """Close no endpoint yet.
+
+        Args:
+            clock: Monotonic seconds.
+            pause_s: How long no call is made after a refusal.
+        """
+        self._clock = clock
+        self._pause_s = pause_s
+        self.start_afresh()
+        _shared.add(self)
+
+    def start_afresh(self) -> None:
+        """Close no endpoint, as in a forked child."""
+        self._lock = threading.Lock()
+        self._until: dict[str, float] = {}
+
+    def refusal(self, arm: Arm) -> BackendError | None:
+        """What an endpoint without credit would say, without a call; None: go and ask it."""
+        endpoint, now = arm.endpoint.name, self._clock()
+        with self._lock:
+            if endpoint not in self._until:
+                return None
+            until = self._until[endpoint]
+            if now >= until:
+                self._until[endpoint] = now + self._pause_s  # this call finds out, and no other one
+                return None
+        return BackendError(
+            f"endpoint {endpoint!r} said that the account has no credit left; it is asked again in "
+            f"{until - now:.0f} s. Add credit there, or use another endpoint",
+            arm=arm.name,
+            kind="quota",
+        )
+
+    def note(self, arm: Arm, error: EffortctlError | None) -> None:
+        """Take note of how a call ended; None: well."""
+        endpoint = arm.endpoint.name
+        with self._lock:
+            if isinstance(error, BackendError) and error.kind == "quota":
+                self._until[endpoint] = self._clock() + self._pause_s
+            elif error is None:
+                self._until.pop(endpoint, None)
+
+
+_shared: weakref.WeakSet[Slots | RetryBudget | QuotaBreaker] = weakref.WeakSet()
 
 
 def _after_fork_in_child() -> None:

@@ -96,6 +96,9 @@ class AsyncController(Driver):
 
     async def _call(self, run: Run, call: Call) -> Reply:
         bill = Bill()
+        refusal = self.breaker.refusal(call.arm) if run.backend is None else None
+        if refusal is not None:
+            return bill.reply(None, error=refusal, arm=call.arm)
         try:
             try:
                 answer = await self._with_retries(run, call, bill)
@@ -103,7 +106,9 @@ class AsyncController(Driver):
                 call = self._renarrowed(call, error)
                 answer = await self._with_retries(run, call, bill)
         except EffortctlError as error:
+            self.breaker.note(call.arm, error)
             return bill.reply(None, error=error, arm=call.arm)
+        self.breaker.note(call.arm, None)
         run.answer = answer
         return bill.reply(answer, arm=call.arm)
 
