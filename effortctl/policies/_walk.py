@@ -248,21 +248,40 @@ def _branches(
 
 def walk(solved: Solved, tasks: Indices, *, verdicts: Bools) -> Walked:
     """Follow some tasks' plans through recorded verdicts, whose rows are these tasks'."""
-    tried = np.zeros((len(tasks), solved.price.shape[1]), dtype=np.bool_)
-    answer = np.full(len(tasks), STOP)
+    order, answer = follow(solved, tasks, verdicts=verdicts)
+    tried = np.zeros(order.shape, dtype=np.bool_)
+    rows, steps = np.nonzero(order != STOP)
+    tried[rows, order[rows, steps]] = True
+    return Walked(tried, answer)
+
+
+def follow(solved: Solved, tasks: Indices, *, verdicts: Bools) -> tuple[Indices, Indices]:
+    """Follow some tasks' plans through recorded verdicts; a task may come several times.
+
+    Args:
+        solved: The plans.
+        tasks: Task indices; shape (n,).
+        verdicts: What the check says of each arm's answer, row by row; shape (n, arms).
+
+    Returns:
+        Arms in the order they were tried, `STOP` behind the last, shape (n, arms); and the arm whose
+        answer was returned, or `STOP`, shape (n,).
+    """
+    arms = solved.price.shape[1]
+    order, answer = np.full((len(tasks), arms), STOP), np.full(len(tasks), STOP)
     row, state = np.arange(len(tasks)), np.zeros(len(tasks), dtype=np.intp)
-    while len(row):
+    for step in range(arms + 1):
         choice = solved.choices(tasks[row], state)
         stops = choice == STOP
         answer[row[stops]], _ = solved.answers(tasks[row[stops]], state[stops])
         row, state, choice = row[~stops], state[~stops], choice[~stops]
         if not len(row):
             break
-        tried[row, choice] = True
+        order[row, step] = choice
         passed = verdicts[row, choice]
         if solved.states.digits == PASSED:
             answer[row[passed]] = choice[passed]
             row, state, choice = row[~passed], state[~passed], choice[~passed]
             passed = np.zeros(len(row), dtype=np.bool_)
         state = state + np.where(passed, PASSED, FAILED) * solved.states.strides[choice]
-    return Walked(tried, answer)
+    return order, answer

@@ -10,9 +10,8 @@ import numpy as np
 from effortctl.harness.evaluation._lives import Expected, Lives, Run, settle
 from effortctl.policies._belief_grid import right_given_theta
 from effortctl.policies._plan import CHUNK
-from effortctl.policies._solve import STOP, Solved
-from effortctl.policies._states import FAILED, PASSED
-from effortctl.policies._walk import AgreementPlans, VerdictPlans, Walkable, plans
+from effortctl.policies._solve import STOP
+from effortctl.policies._walk import AgreementPlans, VerdictPlans, Walkable, follow, plans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +49,7 @@ def _walk(solved: Walkable, passed: Bools) -> tuple[Rows, Rows]:
     draws, tasks, arms = passed.shape[:3]
     if isinstance(solved, VerdictPlans):
         every = np.tile(np.arange(tasks), draws)
-        order, answer = _follow(solved.solved, every, passed.reshape(-1, arms))
+        order, answer = follow(solved.solved, every, verdicts=passed.reshape(-1, arms))
         return order.reshape(draws, tasks, arms), answer.reshape(draws, tasks)
     assert isinstance(solved, AgreementPlans)  # noqa: S101 - there are two kinds
     order, answer = np.full((tasks, arms), STOP), np.full(tasks, STOP)
@@ -59,32 +58,11 @@ def _walk(solved: Walkable, passed: Bools) -> tuple[Rows, Rows]:
         others = np.delete(np.arange(arms), anchor)
         # In a part, number -1 is "nothing", and number arms - 1 the anchor's own answer.
         names = np.array([*others, anchor, STOP])
-        then, held = _follow(part, rows, passed[0, rows, anchor][:, others])
+        then, held = follow(part, rows, verdicts=passed[0, rows, anchor][:, others])
         order[rows, 0] = anchor
         order[rows, 1:] = names[then]
         answer[rows] = names[held]
     return order[None], answer[None]
-
-
-def _follow(solved: Solved, tasks: Rows, passed: Bools) -> tuple[Rows, Rows]:
-    """Follow plans through verdicts; returns the arms in the order tried, and the answers."""
-    arms = solved.price.shape[1]
-    order, answer = np.full((len(tasks), arms), STOP), np.full(len(tasks), STOP)
-    row, state = np.arange(len(tasks)), np.zeros(len(tasks), dtype=np.intp)
-    for step in range(arms + 1):
-        choice = solved.choices(tasks[row], state)
-        stops = choice == STOP
-        answer[row[stops]], _ = solved.answers(tasks[row[stops]], state[stops])
-        row, state, choice = row[~stops], state[~stops], choice[~stops]
-        if not len(row):
-            break
-        order[row, step] = choice
-        good = passed[row, choice]
-        if solved.states.digits == PASSED:
-            answer[row[good]] = choice[good]
-            row, state, choice, good = row[~good], state[~good], choice[~good], good[~good]
-        state = state + np.where(good, PASSED, FAILED) * solved.states.strides[choice]
-    return order, answer
 
 
 def run_routing(lives: Lives, expected: Expected, *, value_usd: float) -> Run:
