@@ -15,6 +15,7 @@ from openai.types.responses import ResponseStreamEvent
 from effortctl._client._reply import Json, document_of
 from effortctl._client._translatable import SAME
 from effortctl._types import Arm, Call
+from effortctl.backends._requests import responses_part
 
 EVENTS: Final[Any] = ResponseStreamEvent
 
@@ -64,7 +65,11 @@ def _items(turn: Mapping[str, Any]) -> Iterator[Json]:
         return
     if content:
         kind = "output_text" if role == "assistant" else "input_text"
-        parts = content if isinstance(content, str) else [_part(part, kind) for part in content]
+        parts = (
+            content
+            if isinstance(content, str)
+            else [responses_part(part, text_type=kind) for part in content]
+        )
         yield {"role": role, "content": parts}
     for call in turn.get("tool_calls") or []:
         function = call["function"]
@@ -78,19 +83,6 @@ def _items(turn: Mapping[str, Any]) -> Iterator[Json]:
 
 def _joined(parts: Any) -> str:
     return "\n".join(str(part.get("text", "")) for part in parts or [])
-
-
-def _part(part: Mapping[str, Any], text_kind: str) -> Json:
-    match part:
-        case {"type": "text", "text": text}:
-            return {"type": text_kind, "text": text}
-        case {"type": "image_url", "image_url": {"url": _} as image}:
-            fields = dict(image)
-            return {"type": "input_image", "image_url": fields.pop("url"), **fields}
-        case {"type": "file", "file": dict() as file}:
-            return {"type": "input_file", **file}
-        case _:
-            return dict(part)
 
 
 def _tool(function: Mapping[str, Any]) -> Json:

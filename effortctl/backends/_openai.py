@@ -66,7 +66,7 @@ class _Connection(Generic[ClientT]):
         self._given = client and cast("ClientT", client.with_options(max_retries=0))
         self._made: dict[_Owner, ClientT] = {}
         if client is None:
-            _read_key(endpoint)
+            read_key(endpoint)
 
     def client(self, owner: _Owner) -> ClientT:
         """The client to use here and now."""
@@ -87,10 +87,10 @@ class _Connection(Generic[ClientT]):
         endpoint = self._endpoint
         try:
             client = self._kind(
-                api_key=_read_key(endpoint),
+                api_key=read_key(endpoint),
                 base_url=endpoint.base_url,
                 max_retries=0,
-                default_headers=_foreign_headers(endpoint),
+                default_headers=foreign_headers(endpoint),
             )
         except Exception as error:  # noqa: BLE001 - foreign code: a bad URL, proxy or certificate
             fault = f"endpoint {endpoint.name!r}: no client can be made ({type(error).__name__}); check base_url and the proxy variables"
@@ -102,7 +102,12 @@ class _Connection(Generic[ClientT]):
         raise ConfigError(fault)
 
 
-def _read_key(endpoint: Endpoint) -> str:
+def read_key(endpoint: Endpoint) -> str:
+    """The key of an endpoint, from the environment.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
     if endpoint.api_key_env is None:
         return _NO_KEY
     key = os.environ.get(endpoint.api_key_env, "").strip()
@@ -113,7 +118,7 @@ def _read_key(endpoint: Endpoint) -> str:
     return key
 
 
-def _foreign_headers(endpoint: Endpoint) -> dict[str, Any]:
+def foreign_headers(endpoint: Endpoint) -> dict[str, Any]:
     """The SDK reads organisation and project from the environment; other providers get neither."""
     if endpoint.base_url is None or "api.openai.com" in endpoint.base_url:
         return {}

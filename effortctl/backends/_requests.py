@@ -76,11 +76,11 @@ def _responses_message(message: Message) -> dict[str, Any]:
     text_type = "output_text" if message.role == "assistant" else "input_text"
     return {
         "role": message.role,
-        "content": [_responses_part(part, text_type=text_type) for part in content],
+        "content": [responses_part(part, text_type=text_type) for part in content],
     }
 
 
-def _responses_part(part: Mapping[str, Any], *, text_type: str) -> dict[str, Any]:
+def responses_part(part: Mapping[str, Any], *, text_type: str) -> dict[str, Any]:
     """Translate a Chat content part; parts already in the Responses shape pass unchanged."""
     match part:
         case {"type": "text", "text": text}:

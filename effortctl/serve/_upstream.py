@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from openai.types.responses import Response
 from effortctl._client import wrap
 from effortctl._errors import ConfigError
 from effortctl._types import Arm, Budget, Endpoint
+from effortctl.backends._openai import foreign_headers, read_key
 from effortctl.catalog import ArmRequest, Ladder, load_catalog, load_ladder, parse_arm, resolve
 from effortctl.protocols import Ledger, TraceSink
 from effortctl.serve._config import ServeConfig, StreamMode
@@ -25,7 +25,6 @@ from effortctl.serve._wanted import AUTO, Api, Wanted
 from effortctl.stores import MemoryLedger, SqliteLedger
 
 _KEEP_CLIENTS: Final = 256
-_NO_KEY: Final = "no-key-needed"
 _SIGNED: Final = {"security": {"bearer_auth": True}}
 _PATHS: Final[Mapping[Api, str]] = {"responses": "/responses", "chat": "/chat/completions"}
 _TYPES: Final[Mapping[Api, Any]] = {"responses": Response, "chat": ChatCompletion}
@@ -184,25 +183,11 @@ def _ledger(config: ServeConfig) -> Ledger:
 
 
 def _client(endpoint: Endpoint) -> openai.AsyncOpenAI:
-    # Like `AsyncOpenAIBackend`: other providers get neither organisation nor project of the environment.
-    foreign = endpoint.base_url is not None and "api.openai.com" not in endpoint.base_url
-    omitted: Any = {name: openai.Omit() for name in ("OpenAI-Organization", "OpenAI-Project")}
     return openai.AsyncOpenAI(
-        api_key=_key(endpoint),
+        api_key=read_key(endpoint),
         base_url=endpoint.base_url,
-        default_headers=omitted if foreign else None,
+        default_headers=foreign_headers(endpoint),
     )
-
-
-def _key(endpoint: Endpoint) -> str:
-    if endpoint.api_key_env is None:
-        return _NO_KEY
-    key = os.environ.get(endpoint.api_key_env, "").strip()
-    if not key:
-        raise ConfigError(
-            f"endpoint {endpoint.name!r} needs a key: set the environment variable {endpoint.api_key_env}"
-        )
-    return key
 
 
 def _effort(body: Mapping[str, Any]) -> str:
