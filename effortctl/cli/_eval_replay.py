@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from decimal import Decimal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,34 +11,19 @@ import typer
 from effortctl._errors import ConfigError
 from effortctl.cli import _show
 from effortctl.cli._exits import print_json, told
+from effortctl.cli._options import read_verifier
+from effortctl.cli._policy_text import usd
 
 if TYPE_CHECKING:
     from effortctl._fitted_policy import FittedPolicy
     from effortctl.harness._result import EvalResult
-    from effortctl.harness.evaluation import Verifier
 
-_NAMED = ("exact", "none", "recorded", "agreement")
 _STDOUT = "-"
 
 
 def register(app: typer.Typer) -> None:
     """Add `replay` to the app of `effortctl eval`."""
     app.command("replay")(replay)
-
-
-def read_verifier(text: str) -> Verifier:
-    """Read `exact`, `none`, `recorded`, `agreement`, or two rates such as `0.95,0.05`."""
-    for name in _NAMED:
-        if text == name:
-            return name  # type: ignore[return-value]  # it equals one of the four literals
-    try:
-        tpr, fpr = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a verifier; write exact, none, recorded, agreement, or TPR,FPR such as "
-            "0.95,0.05"
-        ) from None
-    return tpr, fpr
 
 
 def replay(  # noqa: PLR0913 - one parameter per option of the command
@@ -117,7 +100,7 @@ def replay(  # noqa: PLR0913 - one parameter per option of the command
         from effortctl.harness.evaluation import evaluate  # noqa: PLC0415 - slow to load
         from effortctl.stores import read_outcomes  # noqa: PLC0415 - with the others
 
-        with _progress() as tell:
+        with _show.progress("replaying") as tell:
             tell("reading outcomes", 0.0)
             result = evaluate(
                 read_outcomes(*test),
@@ -177,11 +160,11 @@ def _print(result: EvalResult) -> None:
         if equal is not None:
             low, high = equal.ci95
             ratio = f"{equal.ratio_to_best_fixed_arm:.2f} x [{low:.2f}, {high:.2f}]"
-        table.add_row(label, f"{100 * point.quality:.1f} %", _usd(point.cost_usd), ratio)
+        table.add_row(label, f"{100 * point.quality:.1f} %", usd(point.cost_usd), ratio)
     table.add_row(
         "oracle (hindsight)",
         f"{100 * result.oracle.quality:.1f} %",
-        _usd(result.oracle.cost_usd),
+        usd(result.oracle.cost_usd),
         "-",
     )
     console.print(table)
@@ -202,25 +185,3 @@ def _rows(result: EvalResult) -> Sequence[str]:
 def _dropped(result: EvalResult) -> Iterator[str]:
     for reason, count in result.dropped.items():
         yield f"Left out: {count:,} {reason}."
-
-
-def _usd(amount: float) -> str:
-    return _show.usd(Decimal(f"{amount:.3g}"))
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not _show.stderr_is_terminal():
-        yield lambda _step, _done: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only on a terminal
-
-    columns = (
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f}%"),
-    )
-    with Progress(*columns, console=_show.err(), transient=True) as bar:
-        work = bar.add_task("replaying", total=1.0)
-        yield lambda step, done: bar.update(work, description=step, completed=done)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -15,11 +13,10 @@ from effortctl._errors import ConfigError
 from effortctl._types import Task
 from effortctl.cli import _policy_text, _show
 from effortctl.cli._exits import print_json, told
-from effortctl.cli._options import AsJson
+from effortctl.cli._options import AsJson, read_verifier
 
 if TYPE_CHECKING:
     from effortctl._fitted_policy import FittedPolicy
-    from effortctl._held_out import VerifierChoice
 
 app = typer.Typer(
     no_args_is_help=True, rich_markup_mode="markdown", help="Look at learned policies."
@@ -28,7 +25,6 @@ app = typer.Typer(
 PolicyFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="A policy that `effortctl learn` wrote.")
 ]
-_NAMED = ("exact", "none", "recorded", "agreement")
 _HOUR_S = 3600.0
 
 
@@ -49,21 +45,6 @@ class SameAnswer(StrEnum):
     TEXT = "text"
     CHOICE = "choice"
     NUMBER = "number"
-
-
-def read_verifier(text: str) -> VerifierChoice:
-    """Read `exact`, `none`, `recorded`, `agreement`, or two rates such as `0.95,0.05`."""
-    for name in _NAMED:
-        if text == name:
-            return text  # type: ignore[return-value]  # it equals one of the literals
-    try:
-        tpr, fpr = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a verifier; write exact, none, recorded, agreement, or TPR,FPR such as "
-            "0.95,0.05"
-        ) from None
-    return tpr, fpr
 
 
 def learn(  # noqa: PLR0913 - one parameter per option of the command
@@ -144,7 +125,7 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
             )
             _end(begun, output, as_json=as_json)
             return
-        with _progress() as tell:
+        with _show.progress("learning") as tell:
             tell("reading outcomes", 0.0)
             fitted = learn_policy(
                 read_outcomes(*outcomes),
@@ -305,21 +286,3 @@ def _print_policy(fitted: FittedPolicy) -> None:
     console = _show.out()
     for part in _policy_text.policy_parts(fitted):
         console.print(part)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, float], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not _show.stderr_is_terminal():
-        yield lambda _step, _done: None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only on a terminal
-
-    columns = (
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        TextColumn("{task.percentage:.0f}%"),
-    )
-    with Progress(*columns, console=_show.err(), transient=True) as bar:
-        work = bar.add_task("learning", total=1.0)
-        yield lambda step, done: bar.update(work, description=step, completed=done)

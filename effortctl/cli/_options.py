@@ -7,11 +7,14 @@ import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from effortctl.stores import default_ledger_path
+
+if TYPE_CHECKING:
+    from effortctl._held_out import VerifierChoice
 
 _AGO = re.compile(r"^(\d+)\s*([hdw])$")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -109,3 +112,20 @@ Recording: TypeAlias = Annotated[
         help="Recorded answers. Default: those shipped with effortctl.",
     ),
 ]
+
+_VERIFIERS = ("exact", "none", "recorded", "agreement")
+
+
+def read_verifier(text: str) -> VerifierChoice:
+    """Read `exact`, `none`, `recorded`, `agreement`, or two rates such as `0.95,0.05`."""
+    for name in _VERIFIERS:
+        if text == name:
+            return text  # type: ignore[return-value]  # it equals one of the literals
+    try:
+        tpr, fpr = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a verifier; write exact, none, recorded, agreement, or TPR,FPR such as "
+            "0.95,0.05"
+        ) from None
+    return tpr, fpr

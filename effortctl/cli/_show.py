@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Literal
 
@@ -32,6 +33,24 @@ def err() -> Console:
 def stderr_is_terminal() -> bool:
     """True when a person is watching stderr."""
     return sys.stderr.isatty()
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[str, float], None]]:
+    """A bar on a terminal, nothing elsewhere; told the step that begins and the share done before it."""
+    if not stderr_is_terminal():
+        yield lambda _step, _done: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 - only on a terminal
+
+    columns = (
+        TextColumn("{task.description:<16}"),
+        BarColumn(),
+        TextColumn("{task.percentage:.0f}%"),
+    )
+    with Progress(*columns, console=err(), transient=True) as bar:
+        work = bar.add_task(what, total=1.0)
+        yield lambda step, done: bar.update(work, description=step, completed=done)
 
 
 # --- amounts ---------------------------------------------------------------------------------------
