@@ -96,7 +96,23 @@ class Channel:
         return None
 
 
-class ManagedStream(Stream[T], Generic[T]):
+class _Ending:
+    """What both kinds of managed stream do when the loop behind them has ended."""
+
+    _done: bool
+    _end: End
+
+    def _finish(self, over: Over, *, raises: bool) -> None:
+        self._done = True
+        error = self._end(over)
+        info = _info_of(over)
+        if info is not None:
+            remember(self, info)
+        if error is not None and raises:
+            raise error
+
+
+class ManagedStream(_Ending, Stream[T], Generic[T]):
     """`openai.Stream` of an answer whose model or effort effortctl chose."""
 
     def __init__(self, first: Shown, channel: Channel | Played, end: End) -> None:
@@ -116,15 +132,6 @@ class ManagedStream(Stream[T], Generic[T]):
                 self._finish(item, raises=True)
                 return
             yield item[0]
-
-    def _finish(self, over: Over, *, raises: bool) -> None:
-        self._done = True
-        error = self._end(over)
-        info = _info_of(over)
-        if info is not None:
-            remember(self, info)
-        if error is not None and raises:
-            raise error
 
     def _closing(self) -> None:
         if self._done:
@@ -191,7 +198,7 @@ _RUNNING: set[asyncio.Task[None]] = set()
 """An event loop itself holds its tasks weakly."""
 
 
-class ManagedAsyncStream(AsyncStream[T], Generic[T]):
+class ManagedAsyncStream(_Ending, AsyncStream[T], Generic[T]):
     """`ManagedStream` for asyncio."""
 
     def __init__(self, first: Shown, channel: AsyncChannel | AsyncPlayed, end: End) -> None:
@@ -210,15 +217,6 @@ class ManagedAsyncStream(AsyncStream[T], Generic[T]):
                 self._finish(item, raises=True)
                 return
             yield item[0]
-
-    def _finish(self, over: Over, *, raises: bool) -> None:
-        self._done = True
-        error = self._end(over)
-        info = _info_of(over)
-        if info is not None:
-            remember(self, info)
-        if error is not None and raises:
-            raise error
 
     async def _closing(self) -> None:
         if self._done:
