@@ -110,16 +110,21 @@ def _split_file(argument: str, example: str) -> tuple[str, str]:
 
 def _python_file(argument: str) -> AnyVerifier:
     path, name = _split_file(argument, "python:path.py:function")
-    function = getattr(_import_file(Path(path).expanduser()), name, None)
+    function = getattr(import_file(Path(path).expanduser(), package="effortctl_user"), name, None)
     if not callable(function):
         raise ConfigError(f"{path!r} has no function {name!r}")
     return check(function)
 
 
-def _import_file(path: Path) -> Any:
+def import_file(path: Path, *, package: str) -> Any:
+    """Run a Python file of the user's and return its module, named after the file.
+
+    Raises:
+        ConfigError: There is no such file, or it cannot be imported.
+    """
     if not path.is_file():
         raise ConfigError(f"there is no Python file {str(path)!r}")
-    module_name = f"effortctl_user_{path.stem}"
+    module_name = f"{package}_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
         raise ConfigError(f"{str(path)!r} is not a Python file; its name must end in .py")
@@ -130,7 +135,9 @@ def _import_file(path: Path) -> Any:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise ConfigError(f"{str(path)!r} cannot be imported: {error}") from error
+        raise ConfigError(
+            f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     return module
 
 

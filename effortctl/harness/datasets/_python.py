@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 from effortctl._errors import ConfigError
+from effortctl.verifiers._spec import import_file
 
 
 def names_python(source: str) -> bool:
@@ -24,7 +23,7 @@ def call_factory(source: str) -> Any:
     """
     name, _, function = source.rpartition(":")
     path = Path(name).expanduser()
-    factory = getattr(_import_file(path), function, None)
+    factory = getattr(import_file(path, package="effortctl_dataset"), function, None)
     if not callable(factory):
         raise ConfigError(f"{str(path)!r} has no function {function!r}")
     try:
@@ -36,23 +35,3 @@ def call_factory(source: str) -> Any:
             "return a list of Case or dict"
         ) from error
     return cases
-
-
-def _import_file(path: Path) -> Any:
-    if not path.is_file():
-        raise ConfigError(f"there is no Python file {str(path)!r}")
-    module_name = f"effortctl_dataset_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"{str(path)!r} is not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    # Dataclasses and pickling look their module up here.
-    sys.modules[module_name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise ConfigError(
-            f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
-    return module
