@@ -334,7 +334,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch, bad):
     if "\x00" not in bad:  # which no variable can hold
         monkeypatch.setenv("CANARY_API_KEY", bad)
     else:
-        monkeypatch.setattr("effortctl.backends._openai._read_key", lambda _endpoint: bad)
+        monkeypatch.setattr("effortctl.backends._openai.read_key", lambda _endpoint: bad)
     ctl = Controller(arms("http://127.0.0.1:1/v1"), sleep=lambda _s: None)
     assert isinstance(attempt(lambda: ctl.run(canaries.PROMPT)), EffortctlError)
 
