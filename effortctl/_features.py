@@ -23,6 +23,10 @@ WINDOW = 4096
 CHARS_PER_TOKEN = 4.0
 
 _WORD = re.compile(r"[^\W\d_]+")
+_ASCII_WORD = re.compile(r"[a-z]+")
+"""The same for text that is ASCII and in lower case, in two thirds of the time."""
+_LONG = 10
+
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 _CODE_LINE = re.compile(r"^(?:\s{4,}|\t)\S", re.MULTILINE)
 _LIST_ITEM = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s", re.MULTILINE)
@@ -120,8 +124,8 @@ def _size(text: str, seen: str) -> dict[str, float]:
 
 
 def _vocabulary(seen: str) -> dict[str, float]:
-    words = _WORD.findall(seen.lower())
-    distinct = set(words)
+    words = (_ASCII_WORD if seen.isascii() else _WORD).findall(seen.lower())
+    distinct, lengths = set(words), list(map(len, words))
     total = len(words) or 1
     found = dict.fromkeys(_WORD_LISTS, 0)
     for word in distinct & _LISTED:
@@ -130,9 +134,9 @@ def _vocabulary(seen: str) -> dict[str, float]:
     return {
         "log_words": log1p(len(words)),
         "distinct_word_share": len(distinct) / total,
-        "mean_word_length": log1p(sum(map(len, words)) / total),
-        "log_long_words": log1p(sum(1 for word in distinct if len(word) >= 10)),
-        "one_letter_word_share": sum(1 for word in words if len(word) == 1) / total,
+        "mean_word_length": log1p(sum(lengths) / total),
+        "log_long_words": log1p(sum(map(_LONG.__le__, map(len, distinct)))),
+        "one_letter_word_share": lengths.count(1) / total,
         "starts_as_question": float(bool(words) and words[0] in _QUESTION_STARTS),
         **{name: log1p(count) for name, count in found.items()},
     }

@@ -206,8 +206,8 @@ class Means:
 
 
 def complete(matrix: OutcomeMatrix, verifier: VerifierChoice) -> Bools:
-    """[T] was every arm tried, and is there what the verifier is to be replayed with?"""
-    whole = ~np.isnan(matrix.score).any(axis=1)
+    """[T] was every arm tried whatever others did, and is there what the verifier is replayed with?"""
+    whole = matrix.whole
     if verifier == "recorded":
         whole &= (matrix.verdict != MISSING).all(axis=1)
     if verifier == "agreement":

@@ -215,7 +215,7 @@ def test_a_prior_speaks_where_outcomes_are_few():
 
 def test_clusters_stay_together_and_every_task_is_in_one_part():
     matrix = world(300, clusters=23)
-    split = _split(matrix, np.ones(300, dtype=bool), seed=0)
+    split = _split(np.ones(300, dtype=bool), matrix.clusters, seed=0)
     parts = (split.learn, split.certify)
     assert sorted(np.concatenate(parts)) == list(range(300))
     clusters = [{matrix.clusters[i] for i in part} for part in parts]
@@ -230,6 +230,45 @@ def test_clusters_are_what_the_certificate_counts():
     assert "2 clusters" in alone.reason
 
 
+def kinds(tasks, number):
+    """A world in which prompts tell nothing, but categories do: hard and easy tasks have their own."""
+    made = rows(tasks)
+    hard = {row["query_id"]: "permutation" in row["query"] for row in made}
+    return outcome_matrix(
+        [
+            row
+            | {
+                "query": "the same words",
+                "category": f"{'hard' if hard[row['query_id']] else 'easy'} {int(row['query_id'][1:]) % number}",
+            }
+            for row in made
+        ]
+    )
+
+
+def test_tasks_of_known_categories_are_told_apart_by_them():
+    policy = learn(kinds(300, 2), criteria=LENIENT)
+    assert policy.model.provenance["grouped_by"] == "task"
+    assert policy.certificate.certified, policy.certificate.reason
+    first = {
+        kind: policy.plan(Task(input="the same words", category=f"{kind} 1")).first
+        for kind in ("easy", "hard")
+    }
+    assert first == {"easy": "small", "hard": "big"}
+
+
+def test_for_tasks_of_new_categories_whole_ones_are_held_out_and_counted():
+    matrix = kinds(300, 10)
+    policy = learn(matrix, cluster_by="category", criteria=LENIENT)
+    assert policy.model.provenance["grouped_by"] == "category"
+    assert policy.certificate.n <= 8, "of twenty"
+    assert not policy.certificate.certified
+    known = policy.plan(Task(input="the same words", category="easy 1"))
+    assert known == policy.plan(Task(input="the same words", category="hard 1"))
+    with pytest.raises(ConfigError, match="expected 'cluster', 'category'"):
+        learn(matrix, cluster_by="kind")
+
+
 def test_a_task_some_arm_was_not_tried_on_only_helps_to_fit():
     matrix = world(200, skip=lambda i, arm: i % 2 == 0 and arm == "big")
     policy = learn(matrix)
@@ -241,7 +280,7 @@ def test_a_task_some_arm_was_not_tried_on_only_helps_to_fit():
 
 def test_the_outcomes_of_the_certificate_decide_nothing_but_the_certificate():
     matrix = world(150)
-    split = _split(matrix, np.ones(len(matrix), dtype=bool), seed=0)
+    split = _split(np.ones(len(matrix), dtype=bool), matrix.task_ids, seed=0)
     score = np.array(matrix.score)
     score[split.certify] = 1.0 - score[split.certify]
     changed = learn(replace(matrix, score=score), criteria=LENIENT, now=a_day)
@@ -261,7 +300,7 @@ def test_no_task_is_tuned_on_by_a_model_that_saw_it():
 
 def test_the_parts_of_learning_serve_those_with_a_split_of_their_own(matrix):
     learned = cross_fit(matrix.select_tasks(range(250)))
-    target, value = tune(learned, None)
+    learned, target, value = tune(learned, None)
     assert (target.kind, len(learned.tasks)) == ("best_arm", 250)
     assert [choice.arms for choice in fixed_choices(learned.tasks, target)] == [
         ("big",),
@@ -433,7 +472,7 @@ def test_what_is_no_policy_is_refused(tmp_path, content):
     path.write_bytes(content.encode("utf-8", "surrogateescape"))
     with pytest.raises(StoreError, match="effortctl learn"):
         FittedPolicy.load(path)
-    with pytest.raises(StoreError, match="not a readable policy"):
+    with pytest.raises(StoreError, match="there is no policy at"):
         FittedPolicy.load(tmp_path / "missing.json")
 
 

@@ -75,17 +75,18 @@ def test_no_dial_setting_of_a_ladder_is_dearer_and_worse_than_another():
     assert [quality for _, quality in means] == sorted(quality for _, quality in means)
 
 
-def test_arms_for_a_plan_are_picked_for_what_an_answer_is_worth():
-    from _methods import _picks, _values
+def test_between_two_settings_of_a_smooth_dial_a_coin_is_tossed():
+    from _judge import _note
+    from _methods import Method
 
-    from effortctl.policies import BeliefModel
-
-    train = part(60, arms=10)
-    values = _values(train)
-    picks = _picks(train, BeliefModel(rho=0.5).table(10), values)
-    assert set(picks) == set(values)
-    assert all(1 <= len(arms) <= 8 and list(arms) == sorted(arms) for arms in picks.values())
-    assert max(picks[values[0]]) < max(picks[values[-1]]), "dear arms only where answers are dear"
+    runs = [(np.full(4, usd), np.full(4, quality)) for usd, quality in ((1.0, 0.2), (3.0, 0.6))]
+    rival = np.full(4, 2.5), np.full(4, 0.5)
+    for smooth, cost in ((True, 2.5), (False, 3.0)):
+        taken, reached = [], []
+        method = Method("any", range(2), lambda part, setting: part.alone(setting), smooth=smooth)
+        _note(method, runs, rival, (taken, reached))
+        assert reached == [True]
+        assert taken[0][0] == pytest.approx(cost)
 
 
 def test_the_plan_beats_one_arm_where_its_forecasts_are_true():

@@ -7,7 +7,7 @@ and `judge` compares them on other tasks.
 
 from effortctl._learn._choices import FixedChoice, fixed_choices, likely_choice
 from effortctl._learn._cold_start import cold_start
-from effortctl._learn._crossed import Learned, Progress, cross_fit, plannable, tune
+from effortctl._learn._crossed import Learned, Progress, cross_fit, tune
 from effortctl._learn._learn import FEWEST_TASKS, SHARES, judge, learn, wanted_target
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "judge",
     "learn",
     "likely_choice",
-    "plannable",
     "tune",
     "wanted_target",
 ]

@@ -14,11 +14,11 @@ from effortctl._errors import ConfigError
 from effortctl._fitted_policy import FittedPolicy
 from effortctl._held_out import VerifierChoice, reliability_of
 from effortctl._learn._choices import climb
-from effortctl._learn._learn import FEWEST_TASKS
+from effortctl._learn._learn import FEWEST_TASKS, PLAN
 from effortctl._policy_parts import Histogram, Provenance, Target
 from effortctl.catalog import load_ladder
 from effortctl.estimators import FittedModel, Prior, load_prior
-from effortctl.policies import Certificate, Criteria
+from effortctl.policies import Certificate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +79,15 @@ def cold_start(
         value_usd=value,
         usd_per_second=usd_per_second,
         target=Target("value_usd", value),
-        certificate=_uncertified(model, p, dollars),
+        certificate=Certificate.without_tasks(
+            PLAN,
+            climb(model, p, dollars),
+            reason=(
+                "this plan rests on a prior, not on outcomes of yours; record at least "
+                f"{FEWEST_TASKS} tasks that every arm was tried on, and learn from them"
+            ),
+            n_needed=FEWEST_TASKS,
+        ),
         on_trust=True,
         results=(),
         difficulty=Histogram(model.scorer.low, model.scorer.high, (0,)),
@@ -107,24 +115,3 @@ def _typical(model: FittedModel) -> tuple[Floats, Floats]:
     p = np.array([float(arm.curve.predict(0.0)) for arm in model.arms])
     costs = [0.0 if a.cost is None else a.cost.predict(0.0, _PROMPT_TOKENS) for a in model.arms]
     return p, np.array(costs, dtype=float)
-
-
-def _uncertified(model: FittedModel, p: Floats, dollars: Floats) -> Certificate:
-    rules = Criteria()
-    fallback = climb(model, p, dollars)
-    return Certificate(
-        certified=False,
-        candidate="the plan",
-        claim=rules.claims[0],
-        fallback=fallback,
-        n=0,
-        n_needed=FEWEST_TASKS,
-        alpha=rules.alpha,
-        epsilon=rules.epsilon,
-        p_value=1.0,
-        reason=(
-            "this plan rests on a prior, not on outcomes of yours; record at least "
-            f"{FEWEST_TASKS} tasks that every arm was tried on, and learn from them"
-        ),
-        comparisons=(),
-    )

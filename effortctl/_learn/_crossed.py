@@ -24,22 +24,23 @@ from effortctl._held_out import (
 from effortctl._policy_parts import Target
 from effortctl.estimators import FittedModel, Prior, Reliability, fit_model_crossed
 from effortctl.policies import (
+    ArmMenu,
     BeliefModel,
     Forecast,
     Replay,
     SameAnswer,
     Terms,
-    pick_arms,
     plan_batch,
     tune_lambda,
 )
-from effortctl.policies._plan import MAX_ARMS
+from effortctl.policies._tuning import Evaluate
 from effortctl.stores._matrix import MISSING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from effortctl._types import Arm
+    from effortctl.estimators._folds import GroupBy
     from effortctl.stores import OutcomeMatrix
 
     Floats = NDArray[np.float64]
@@ -50,10 +51,6 @@ Progress: TypeAlias = Callable[[str, float], None]
 
 _DEAREST = 1e4
 """Dollars for a correct answer at which the plan spares no arm."""
-
-_LIKELY_VALUE = 20.0
-"""How many calls of the dearest arm a correct answer is worth, where the user set another target;
-only used to choose among more arms than a plan can hold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -71,6 +68,7 @@ class Learned:
         means: Mean dollars and seconds of the offered arms.
         usd_per_second: Dollars a second of waiting costs.
         same_answer: How answers are compared under agreement; else None.
+        cluster_by: Which tasks stand or fall together.
         seed: Of folds and drawn verdicts.
     """
 
@@ -84,6 +82,7 @@ class Learned:
     means: Means
     usd_per_second: float
     same_answer: SameAnswer | None
+    cluster_by: GroupBy
     seed: int
 
     @property
@@ -103,6 +102,8 @@ class Learned:
 
     def only(self, arms: Sequence[int]) -> Learned:
         """The same with only these arms in the model."""
+        if tuple(arms) == tuple(range(len(self.model.arms))):
+            return self
         names = [self.model.arm_names[j] for j in arms]
         return replace(
             self,
@@ -128,12 +129,13 @@ class Learned:
         return tasks.replay(forecast, self.belief, self.terms(value_usd))
 
 
-def cross_fit(
+def cross_fit(  # noqa: PLR0913 - one keyword per decision, each with a default that works
     matrix: OutcomeMatrix,
     *,
     verifier: VerifierChoice = "exact",
     same_answer: SameAnswer = "text",
     usd_per_second: float = 0.0,
+    cluster_by: GroupBy = "cluster",
     features: FeatureFunction | None = None,
     prior: Prior | None = None,
     arms: Sequence[Arm] = (),
@@ -147,6 +149,7 @@ def cross_fit(
         verifier: What will check answers at run time.
         same_answer: How answers are compared where the verifier is `agreement`.
         usd_per_second: Dollars a second of waiting costs.
+        cluster_by: Tasks of one cluster, or of one category, are held out together.
         features: Your own feature function.
         prior: What is believed of tasks and arms beforehand; it counts the less, the more outcomes.
         arms: The arms by name, for the prior: their prices say something of them.
@@ -168,6 +171,7 @@ def cross_fit(
     agreement = None if compared is None else fit_agreement_tables(matrix, compared)
     crossed = fit_model_crossed(
         matrix,
+        groups=cluster_by,
         reliability=checks,
         features=features,
         prior=prior,
@@ -195,49 +199,36 @@ def cross_fit(
         means=means,
         usd_per_second=usd_per_second,
         same_answer=compared,
+        cluster_by=cluster_by,
         seed=seed,
     )
 
 
-def plannable(learned: Learned, value_usd: float | None = None) -> Learned:
-    """The same, with as many arms in the model as an exact plan can hold.
+def tune(learned: Learned, wanted: Target | None) -> tuple[Learned, Target, float]:
+    """Find what a correct answer must be worth, on out-of-fold forecasts.
 
     Args:
-        learned: With any number of arms.
-        value_usd: What a correct answer will be worth, if that is known already.
-    """
-    if len(learned.model.arms) <= MAX_ARMS:
-        return learned
-    likely = value_usd or _LIKELY_VALUE * float(learned.means.cost_usd.max())
-    picked = pick_arms(learned.expected, learned.belief, learned.terms(likely))
-    best = int(np.argmax(learned.expected.p_correct.mean(axis=0)))
-    return learned.only(sorted(picked or (best,)))
-
-
-def tune(learned: Learned, wanted: Target | None) -> tuple[Target, float]:
-    """Find value_usd on out-of-fold forecasts; returns the target with its amount, too.
-
-    Args:
-        learned: Its replayable tasks are replayed, or, where there are none, the plan's own expectations
-            of all tasks are believed.
+        learned: With any number of arms. Its replayable tasks are replayed, or, where there are none, the
+            plan's own expectations of all tasks are believed.
         wanted: None: the quality of the best single arm.
+
+    Returns:
+        The same with as many arms as a plan can hold, the target with its amount, and value_usd.
 
     Raises:
         ConfigError: The target is out of reach; the message names the nearest one that is not.
     """
-    score = learned.tasks.matrix.score
-    quality = score.mean(axis=0) if len(score) else learned.expected.p_correct.mean(axis=0)
+    arms = len(learned.model.arms)
+    menu = ArmMenu(learned.expected, learned.belief.table(arms), learned.usd_per_second)
 
     def evaluate(value: float) -> tuple[float, float]:
-        terms = learned.terms(value)
-        if len(score):
-            replay = learned.tasks.replay(learned.forecast, learned.belief, terms)
-            return float(replay.cost_usd.mean()), float(replay.quality.mean())
-        table = plan_batch(learned.expected, learned.belief, terms)
-        # What is not net is the price, of dollars and of waiting.
-        price = value * table.quality - table.net_usd
-        return float(price.mean()), float(table.quality.mean())
+        return _price_and_quality(learned.only(menu.at(value)), value)
 
+    target, value = _tuned(learned, wanted, evaluate)
+    return learned.only(menu.at(value)), target, value
+
+
+def _tuned(learned: Learned, wanted: Target | None, evaluate: Evaluate) -> tuple[Target, float]:
     if wanted is not None:
         tuned = tune_lambda(
             evaluate,
@@ -246,6 +237,8 @@ def tune(learned: Learned, wanted: Target | None) -> tuple[Target, float]:
             min_quality=wanted.only("min_quality"),
         )
         return wanted, tuned.value_usd
+    score = learned.tasks.matrix.score
+    quality = score.mean(axis=0) if len(score) else learned.expected.p_correct.mean(axis=0)
     # The plan may fall short of the arm by a task or two; that is no mistake of the user's, so what it
     # can reach will do, but for one task: the last one is often out of reach at any sensible price.
     wished = min(
@@ -253,3 +246,15 @@ def tune(learned: Learned, wanted: Target | None) -> tuple[Target, float]:
     )
     tuned = tune_lambda(evaluate, min_quality=wished, bounds=(1e-6, _DEAREST))
     return Target("best_arm", wished), tuned.value_usd
+
+
+def _price_and_quality(learned: Learned, value_usd: float) -> tuple[float, float]:
+    """Mean price and quality of the plan on its own tasks, as if they were new."""
+    terms = learned.terms(value_usd)
+    if len(learned.tasks):
+        replay = learned.tasks.replay(learned.forecast, learned.belief, terms)
+        return float(replay.cost_usd.mean()), float(replay.quality.mean())
+    table = plan_batch(learned.expected, learned.belief, terms)
+    # What is not net is the price, of dollars and of waiting.
+    price = value_usd * table.quality - table.net_usd
+    return float(price.mean()), float(table.quality.mean())

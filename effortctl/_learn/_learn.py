@@ -27,7 +27,7 @@ from effortctl._held_out import (
     complete,
 )
 from effortctl._learn._choices import fixed_choices, likely_choice
-from effortctl._learn._crossed import Learned, Progress, cross_fit, plannable, tune
+from effortctl._learn._crossed import Learned, Progress, cross_fit, tune
 from effortctl._policy_parts import (
     HeldOutResult,
     Histogram,
@@ -38,6 +38,7 @@ from effortctl._policy_parts import (
 from effortctl.catalog import load_ladder
 from effortctl.estimators import FittedModel, Prior, load_prior
 from effortctl.estimators._fit import fingerprint
+from effortctl.estimators._folds import GroupBy, labelled
 from effortctl.policies import (
     AgreementTables,
     Certificate,
@@ -63,7 +64,8 @@ FEWEST_TASKS = 30
 """Tasks every arm was tried on. Fewer cannot show anything of a plan."""
 
 _BINS = 16
-_PLAN = "the plan"
+PLAN = "the plan"
+"""Its name where it is compared."""
 
 
 def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that works
@@ -80,6 +82,7 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
     verifier: VerifierChoice = "exact",
     same_answer: NamedComparison = "text",
     criteria: Criteria | None = None,
+    cluster_by: GroupBy = "cluster",
     features: FeatureFunction | None = None,
     prior: Prior | None = None,
     ladder: LadderLike | None = None,
@@ -89,8 +92,7 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
 ) -> FittedPolicy:
     """Learn when to try which arm.
 
-    With no target the policy is tuned to reach the quality of the best single arm for less. Tasks of one
-    cluster stay together. Tasks that some arm was not tried on, as in traces of a running controller,
+    With no target the policy is tuned to reach the quality of the best single arm for less. Tasks that some arm was not tried on, as in traces of a running controller,
     only help to fit the model; with fewer than `FEWEST_TASKS` others there is a policy, but no
     certificate, so it climbs a fixed ladder until there are more.
 
@@ -109,6 +111,10 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
         verifier: What will check answers at run time.
         same_answer: When two answers are the same, where the verifier is `agreement`.
         criteria: What the certificate has to show. None: the defaults of `Criteria`.
+        cluster_by: Tasks that stand or fall together. They are held out together while learning, and are
+            one observation for the certificate. `cluster` where tasks to come are of the same categories
+            as these; then a category, if there is one, is looked at like a feature. `category` where
+            they are of other ones: that takes dozens of categories to certify.
         features: Your own feature function; it must then also be passed to `FittedPolicy.load`.
         prior: What is believed of tasks and arms beforehand; it counts the less, the more outcomes there
             are. None: nothing, or the shipped prior if a ladder is given.
@@ -127,26 +133,21 @@ def learn(  # noqa: PLR0913 - one keyword per decision, each with a default that
     offered = matrix if arms is None else matrix.select_arms(arms)
     whole = complete(offered, verifier)
     known = () if ladder is None else load_ladder(ladder).arms
-    split = _split(offered, whole, seed=seed)
+    split = _split(whole, labelled(offered, cluster_by), seed=seed)
     learned = cross_fit(
         offered.select_tasks(split.learn),
         verifier=verifier,
         same_answer=same_answer,
         usd_per_second=usd_per_second,
+        cluster_by=cluster_by,
         features=features,
         prior=load_prior() if prior is None and known else prior,
         arms=known,
         seed=seed,
         progress=lambda step, done: tell(step, 0.7 * done),
     )
-    offered_all = learned
-    learned = plannable(offered_all, value_usd)
     tell("lambda", 0.8)
-    target, value = tune(learned, wanted)
-    if learned is not offered_all and value_usd is None:
-        # Which arms are best together depends on what an answer is worth, and that is known only now.
-        learned = plannable(offered_all, value)
-        target, value = tune(learned, wanted)
+    learned, target, value = tune(learned, wanted)
     tell("certificate", 0.95)
     contenders: list[Contender] = []
     if len(split.certify):
@@ -220,16 +221,16 @@ class _Split:
     certify: Rows
 
 
-def _split(matrix: OutcomeMatrix, whole: NDArray[np.bool_], *, seed: int) -> _Split:
+def _split(whole: NDArray[np.bool_], clusters: Sequence[str], *, seed: int) -> _Split:
     """Deal whole clusters, the largest first, to the part that is furthest below its share.
 
     Only tasks without a hole can be replayed, so those are what the shares are of; the others are
     learned from, unless their cluster is kept for the certificate.
     """
-    names, member = np.unique(clusters_of(matrix), return_inverse=True)
+    names, member = np.unique(clusters, return_inverse=True)
     size = np.bincount(member, weights=whole)
     if whole.sum() < FEWEST_TASKS or np.count_nonzero(size) < len(SHARES):
-        return _Split(np.arange(len(matrix)), np.arange(0))
+        return _Split(np.arange(len(whole)), np.arange(0))
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-size[order], kind="stable")]
     part = np.zeros(len(names), dtype=np.intp)
@@ -239,14 +240,6 @@ def _split(matrix: OutcomeMatrix, whole: NDArray[np.bool_], *, seed: int) -> _Sp
         load[part[group]] += size[group]
     home = part[member]
     return _Split(np.flatnonzero(home == 0), np.flatnonzero((home == 1) & whole))
-
-
-def clusters_of(matrix: OutcomeMatrix) -> list[str]:
-    """[T] names of what is independent: clusters, and tasks that are in none."""
-    return [
-        f"cluster:{cluster}" if cluster else f"task:{task}"
-        for cluster, task in zip(matrix.clusters, matrix.task_ids, strict=True)
-    ]
 
 
 def wanted_target(
@@ -296,14 +289,14 @@ def judge(
         seed: Of the order in which the tasks enter the tests.
     """
     replay = learned.run_plan(judged, value_usd)
-    plan = Contender(_PLAN, replay.cost_usd, replay.quality)
+    plan = Contender(PLAN, replay.cost_usd, replay.quality)
     fixed = [choice.run(judged) for choice in fixed_choices(learned.tasks, target)]
-    clustered = any(judged.matrix.clusters)
+    clusters = labelled(judged.matrix, learned.cluster_by)
     certificate = certify(
         [plan],
         fixed,
         criteria=criteria,
-        clusters=clusters_of(judged.matrix) if clustered else None,
+        clusters=None if clusters == judged.matrix.task_ids else clusters,
         seed=seed,
     )
     return [plan, *fixed], certificate
@@ -313,23 +306,17 @@ def _unjudged(
     learned: Learned, *, target: Target, complete_tasks: int, criteria: Criteria | None
 ) -> Certificate:
     """No certificate, because there is too little to replay; says what would be enough."""
-    rules, choice = criteria or Criteria(), likely_choice(learned, target)
-    return Certificate(
-        certified=False,
-        candidate=_PLAN,
-        claim=rules.claims[0],
-        fallback=choice.arms,
-        n=0,
-        n_needed=FEWEST_TASKS,
-        alpha=rules.alpha,
-        epsilon=rules.epsilon,
-        p_value=1.0,
+    choice = likely_choice(learned, target)
+    return Certificate.without_tasks(
+        PLAN,
+        choice.arms,
         reason=(
             f"do not route yet: {complete_tasks} tasks were tried (and checked, where that is recorded) by "
-            f"every arm; {FEWEST_TASKS} such tasks in {len(SHARES)} clusters or more are the least that "
-            f"can show anything; until then use {choice.name}"
+            f"every arm, whatever the others answered; {FEWEST_TASKS} such tasks in {len(SHARES)} clusters "
+            f"or more are the least that can show anything; until then use {choice.name}"
         ),
-        comparisons=(),
+        n_needed=FEWEST_TASKS,
+        criteria=criteria,
     )
 
 

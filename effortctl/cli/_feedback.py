@@ -16,7 +16,10 @@ from effortctl.stores import add_feedback, feedback_path
 def feedback(
     decision: Annotated[
         str,
-        typer.Argument(metavar="DECISION_ID", help="Id of the trace: `id` in `run --json`."),
+        typer.Argument(
+            metavar="DECISION_ID",
+            help="Id of the trace: `id` in `run --json`. That of a session judges the whole agent run.",
+        ),
     ],
     *,
     score: Annotated[float, typer.Option(metavar="0..1", help="0 is wrong, 1 is right.")],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -12,15 +13,16 @@ import typer
 from effortctl._errors import ConfigError
 from effortctl._types import Task
 from effortctl.cli import _policy_text, _show
-from effortctl.cli._exits import print_json, told
+from effortctl.cli._exits import print_json, told, warn
+from effortctl.cli._help import App
+from effortctl.cli._learn_traces import Gathered, Sources, doubts, gather
 from effortctl.cli._options import AsJson, read_verifier
 
 if TYPE_CHECKING:
     from effortctl._fitted_policy import FittedPolicy
+    from effortctl.stores import OutcomeMatrix
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", help="Look at learned policies."
-)
+app = App(help="Look at learned policies.")
 
 PolicyFile: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FILE", help="A policy that `effortctl learn` wrote.")
@@ -47,16 +49,50 @@ class SameAnswer(StrEnum):
     NUMBER = "number"
 
 
+class ClusterBy(StrEnum):
+    """What makes tasks stand or fall together."""
+
+    CLUSTER = "cluster"
+    CATEGORY = "category"
+
+
 def learn(  # noqa: PLR0913 - one parameter per option of the command
     outcomes: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="OUTCOMES...",
-            help="Files of outcomes: .jsonl, .csv (either may end in .gz) or .parquet. None at all "
-            "makes a policy of the shipped prior, which needs --ladder.",
+            metavar="OUTCOMES",
+            help="Files of outcomes: .jsonl, .csv (either may end in .gz) or .parquet. Without these and "
+            "--traces, a policy is made of the shipped prior, which needs --ladder.",
         ),
     ] = None,
     *,
+    traces: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Learn from traces of finished tasks, too; may be given again."
+        ),
+    ] = None,
+    feedback: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="How good their answers were; may be given again. Default: the files beside the traces.",
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Their prompts, which traces do not hold: rows of id and input, as in a dataset.",
+        ),
+    ] = None,
+    trust_verdicts: Annotated[
+        bool,
+        typer.Option(
+            "--trust-verdicts",
+            help="An answer nobody judged is right if its check passed it; only if the check never errs.",
+        ),
+    ] = False,
     ladder: PriorLadder = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where the policy goes.")
@@ -86,6 +122,13 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
         SameAnswer,
         typer.Option(help="With agreement: compare whole texts, letters of choices, or numbers."),
     ] = SameAnswer.TEXT,
+    cluster_by: Annotated[
+        ClusterBy,
+        typer.Option(
+            help="Tasks to come are of the same categories as these, or of other ones: then whole "
+            "categories are held out while learning.",
+        ),
+    ] = ClusterBy.CLUSTER,
     value_of_time: Annotated[
         float, typer.Option(metavar="USD_PER_HOUR", help="Dollars an hour of waiting costs.")
     ] = 0.0,
@@ -105,17 +148,30 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
     - `effortctl learn a.csv b.csv --arms small,big --value-usd 0.05 --verifier 0.95,0.05`
 
     - `effortctl learn --ladder openai -o first-day.json` (no outcomes yet: the shipped prior)
+
+    - `effortctl learn --traces traces.jsonl --prompts tasks.jsonl --ladder openai` (with their feedback)
     """
     choice = read_verifier(verifier)
-    if not outcomes and ladder is None:
-        raise typer.BadParameter("name files of OUTCOMES, or --ladder to begin without any")
+    sources = Sources(
+        traces=traces or (),
+        feedback=feedback or (),
+        prompts=prompts,
+        trust_verdicts=trust_verdicts,
+    )
+    if not sources.traces and (feedback or prompts or trust_verdicts):
+        raise typer.BadParameter(
+            "--feedback, --prompts and --trust-verdicts are about --traces FILE"
+        )
+    if not outcomes and not sources.traces and ladder is None:
+        raise typer.BadParameter(
+            "name files of OUTCOMES or --traces, or --ladder to begin without any"
+        )
     with told(as_json=as_json):
         from effortctl._learn import cold_start  # noqa: PLC0415 - slow to load
         from effortctl._learn import learn as learn_policy  # noqa: PLC0415 - slow to load
         from effortctl.policies import Criteria  # noqa: PLC0415 - slow to load
-        from effortctl.stores import read_outcomes  # noqa: PLC0415 - with the others
 
-        if not outcomes:
+        if not outcomes and not sources.traces:
             _refuse_targets(max_cost_usd, min_quality)
             begun = cold_start(
                 ladder or "",
@@ -127,21 +183,38 @@ def learn(  # noqa: PLR0913 - one parameter per option of the command
             return
         with _show.progress("learning") as tell:
             tell("reading outcomes", 0.0)
+            matrix, gathered = _outcomes(outcomes or [], sources)
+            for doubt in doubts(matrix, verifier=choice, ladder=ladder) if gathered else ():
+                warn(doubt)
             fitted = learn_policy(
-                read_outcomes(*outcomes),
+                matrix,
                 arms=None if arms is None else [arm.strip() for arm in arms.split(",")],
                 value_usd=value_usd,
                 max_cost_usd=max_cost_usd,
                 min_quality=min_quality,
                 verifier=choice,
                 same_answer=same_answer.value,
+                cluster_by=cluster_by.value,
                 usd_per_second=value_of_time / _HOUR_S,
                 criteria=Criteria(epsilon=epsilon),
                 ladder=ladder,
                 seed=seed,
                 progress=tell,
             )
-        _end(fitted, output, as_json=as_json)
+        _end(fitted, output, gathered=gathered, as_json=as_json)
+
+
+def _outcomes(files: Sequence[Path], sources: Sources) -> tuple[OutcomeMatrix, Gathered | None]:
+    """All outcomes, and what came from traces."""
+    from effortctl.stores import read_outcomes  # noqa: PLC0415 - as the others
+
+    matrix = read_outcomes(*files) if files else None
+    if matrix is not None and not sources.traces:
+        return matrix, None
+    joined, gathered, warnings = gather(sources, matrix)
+    for warning in warnings:
+        warn(warning)
+    return joined, gathered
 
 
 def _refuse_targets(max_cost_usd: float | None, min_quality: float | None) -> None:
@@ -152,13 +225,19 @@ def _refuse_targets(max_cost_usd: float | None, min_quality: float | None) -> No
         )
 
 
-def _end(fitted: FittedPolicy, output: Path, *, as_json: bool) -> None:
+def _end(
+    fitted: FittedPolicy, output: Path, *, as_json: bool, gathered: Gathered | None = None
+) -> None:
     fitted.save(output)
     if as_json:
-        print_json({"policy": str(output), **_policy_text.fields(fitted)})
+        traced = {"traces": gathered.fields()} if gathered else {}
+        print_json({"policy": str(output), **_policy_text.fields(fitted), **traced})
         return
     _print_policy(fitted)
     console = _show.out()
+    if gathered is not None:
+        console.print()
+        console.print(gathered.sentence())
     console.print()
     console.print(f"Written to {output}", soft_wrap=True)
     console.print(f"Next: effortctl plan --policy {output} PROMPT", soft_wrap=True)
@@ -171,9 +250,7 @@ def plan(
     *,
     policy: Annotated[
         Path | None,
-        typer.Option(
-            "--policy", "-p", metavar="FILE", help="A learned policy. Default: policy.json."
-        ),
+        typer.Option("--policy", metavar="FILE", help="A learned policy. Default: policy.json."),
     ] = None,
     ladder: Annotated[
         str | None,
@@ -193,7 +270,7 @@ def plan(
     Examples:
     - `effortctl plan --policy policy.json "What is 17 * 24?"`
 
-    - `effortctl plan -p policy.json - --json < prompt.txt`
+    - `effortctl plan --policy policy.json - --json < prompt.txt`
 
     - `effortctl plan --ladder openai "Prove that 7 is prime."` (nothing learned yet)
     """
@@ -244,8 +321,8 @@ def show(file: PolicyFile, *, as_json: AsJson = False) -> None:
 
 @app.command("diff")
 def diff(
-    first: PolicyFile,
-    second: Annotated[Path, typer.Argument(metavar="FILE", help="Another one.")],
+    first: Annotated[Path, typer.Argument(metavar="OLD", help="A policy.")],
+    second: Annotated[Path, typer.Argument(metavar="NEW", help="Another one.")],
     *,
     as_json: AsJson = False,
 ) -> None:

@@ -52,6 +52,30 @@ class CostCurve:
         )
 
 
+_UNKNOWN = CostCurve(scale_usd=float("nan"))
+
+
+def predict_costs(curves: Sequence[CostCurve | None], difficulty: Floats, tokens: Floats) -> Floats:
+    """[T, K] dollars; NaN for an arm without a curve."""
+    known = [curve or _UNKNOWN for curve in curves]
+    table = np.array(
+        [
+            (
+                c.scale_usd,
+                c.per_difficulty,
+                c.per_log_tokens,
+                *c.difficulty_range,
+                *c.log_tokens_range,
+            )
+            for c in known
+        ]
+    )
+    scale, by_d, by_t, *ends = table.T
+    d = np.clip(difficulty[:, None], ends[0], ends[1])
+    t = np.clip(np.log1p(tokens)[:, None], ends[2], ends[3])
+    return np.asarray(scale * np.exp(by_d * d + by_t * t))
+
+
 def fit_costs(difficulty: Floats, tokens: Floats, cost_usd: Floats) -> tuple[CostCurve | None, ...]:
     """Fit one curve per arm.
 

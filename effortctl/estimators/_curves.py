@@ -46,11 +46,14 @@ class ArmCurve:
 
     def predict(self, difficulty: ArrayLike) -> Floats:
         """Probabilities, in the shape of `difficulty`."""
-        p = sigmoid(self.intercept - self.slope * np.asarray(difficulty, dtype=float))
-        if self.knots:
-            at, calibrated = zip(*self.knots, strict=True)
-            p = np.interp(p, at, calibrated)
-        return p
+        return self.corrected(sigmoid(self.intercept - self.slope * np.asarray(difficulty, float)))
+
+    def corrected(self, p: Floats) -> Floats:
+        """What isotonic regression makes of the logistic's probabilities, where it was found to help."""
+        if not self.knots:
+            return p
+        at, calibrated = zip(*self.knots, strict=True)
+        return np.asarray(np.interp(p, at, calibrated))
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +247,10 @@ def constant_curves(score: Floats) -> tuple[ArmCurve, ...]:
 
 def predict_all(curves: Sequence[ArmCurve], difficulty: Floats) -> Floats:
     """[T, K] probabilities."""
-    if not any(curve.knots for curve in curves):
-        intercept = np.array([curve.intercept for curve in curves])
-        slope = np.array([curve.slope for curve in curves])
-        return sigmoid(intercept - slope * difficulty[:, None])
-    return np.stack([curve.predict(difficulty) for curve in curves], axis=1)
+    intercept = np.array([curve.intercept for curve in curves])
+    slope = np.array([curve.slope for curve in curves])
+    p = sigmoid(intercept - slope * difficulty[:, None])
+    for j, curve in enumerate(curves):
+        if curve.knots:
+            p[:, j] = curve.corrected(p[:, j])
+    return p

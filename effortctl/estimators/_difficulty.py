@@ -185,11 +185,10 @@ def _spans_groups(categories: Sequence[str | None], groups: Sequence[str]) -> bo
 
 
 def _word_matrix(texts: Sequence[str], bits: int) -> Any:
-    rows = [hashed_words(text, bits=bits) for text in texts] if bits else [{} for _ in texts]
-    start = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
-    columns = np.fromiter((bucket for row in rows for bucket in row), np.int64, start[-1])
-    values = np.fromiter((value for row in rows for value in row.values()), float, start[-1])
-    return sparse.csr_matrix((values, columns, start), shape=(len(texts), 1 << bits))
+    rows = [hashed_words(text if bits else "", bits=bits) for text in texts]
+    start = np.cumsum([0, *(len(buckets) for buckets, _ in rows)])
+    buckets, weights = (np.concatenate(side) for side in zip(*rows, strict=True))
+    return sparse.csr_matrix((weights, buckets, start), shape=(len(texts), 1 << bits))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,8 @@ from effortctl.estimators._belief import fit_rho
 from effortctl.estimators._calibration import calibration
 from effortctl.estimators._crossfit import CrossFit
 from effortctl.estimators._curves import CurvePrior, constant_curves
-from effortctl.estimators._folds import group_names
+from effortctl.estimators._escalated import unbiased
+from effortctl.estimators._folds import GroupBy, group_names
 from effortctl.estimators._links import sigmoid
 from effortctl.estimators._model import FittedArm, FittedModel
 from effortctl.estimators._prior_costs import CostPrior, shrink_costs
@@ -56,7 +57,7 @@ class CrossFitted:
 class FitOptions(TypedDict, total=False):
     """Options of `fit_model`; those of `fit_model_crossed` tell what they do."""
 
-    groups: Sequence[str] | None
+    groups: Sequence[str] | GroupBy | None
     difficulty_model: DifficultyModel | None
     features: FeatureFunction | None
     reliability: Reliability | None
@@ -76,7 +77,7 @@ def fit_model(matrix: OutcomeMatrix, **options: Unpack[FitOptions]) -> FittedMod
 def fit_model_crossed(  # noqa: PLR0913 - one keyword per decision, each with a default that works
     matrix: OutcomeMatrix,
     *,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str] | GroupBy | None = None,
     difficulty_model: DifficultyModel | None = None,
     features: FeatureFunction | None = None,
     reliability: Reliability | None = None,
@@ -91,9 +92,9 @@ def fit_model_crossed(  # noqa: PLR0913 - one keyword per decision, each with a 
 
     Args:
         matrix: What every arm did on every task; missing cells are fine.
-        groups: [T] tasks of one group are held out together. None: by cluster, else by category where
-            there are enough of them, else task by task. Pass `matrix.task_ids` when future tasks come
-            from the same sources as these.
+        groups: [T] tasks of one group are held out together, or the label that names it: `category` where
+            tasks to come are of other categories, `cluster` where they are of these. None: clusters,
+            else categories if there are more than two groups' worth of them, else task by task.
         difficulty_model: An unfitted model with other options than the default ones.
         features: Your own feature function, for the default difficulty model.
         reliability: What a verdict is worth. None: estimated where verdicts were recorded, else none.
@@ -132,13 +133,22 @@ def fit_model_crossed(  # noqa: PLR0913 - one keyword per decision, each with a 
         priors=dict(enumerate(believed.curve)) if believed else known,
         covariance=believed.covariance if believed else None,
     )
-    curves, held_out = crossed.curves(isotonic=isotonic)
+    # What an arm did on tasks that another one had failed is no reason to bend its curve.
+    first = matrix.asked_first
+    curves, held_out = crossed.curves(isotonic=isotonic if first.all() else False)
     tell("costs", 0.8)
     tokens = np.array([approximate_tokens(task) for task in tasks])
     cost_prior = believed.costs if believed else None
     costs = shrink_costs(difficulty, tokens, matrix.cost_usd, prior=cost_prior)
     tell("shared failures", 0.85)
-    rho = fit_rho(held_out, matrix.score, seed=seed, expected=prior.rho if prior else None)
+    usual = prior.rho if prior else None
+    if first.all():
+        rho = fit_rho(held_out, matrix.score, seed=seed, expected=usual)
+    else:
+        fair = unbiased(
+            curves, held_out, matrix.score, escalated=~first, expected_rho=usual, seed=seed
+        )
+        curves, held_out, rho = fair.curves, fair.p, fair.rho
     checks = reliability or _reliability(matrix)
     constants = sigmoid([curve.intercept for curve in constant_curves(matrix.score)])
     outcomes = (~np.isnan(matrix.score)).sum(axis=0)
@@ -160,7 +170,12 @@ def fit_model_crossed(  # noqa: PLR0913 - one keyword per decision, each with a 
             )
             for j, name in enumerate(matrix.arms)
         ),
-        report=calibration(held_out, matrix.score, baseline=crossed.constants(), arms=matrix.arms),
+        report=calibration(
+            held_out,
+            np.where(first, matrix.score, np.nan),
+            baseline=crossed.constants(),
+            arms=matrix.arms,
+        ),
         provenance={
             **_provenance(matrix, grouped_by, learner.selected_, seed),
             **(prior.provenance if prior else {}),

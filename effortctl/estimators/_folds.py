@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -20,37 +20,63 @@ if TYPE_CHECKING:
 Fold: TypeAlias = "tuple[NDArray[np.intp], NDArray[np.intp]]"
 """Positions to train on, and positions held out."""
 
-_ENOUGH_GROUPS = 2.0
+GroupBy: TypeAlias = Literal["cluster", "category"]
+"""Tasks that stand or fall together: those of a cluster, or of a category. One without a label stands alone."""
+
+_ENOUGH: dict[GroupBy, float] = {"cluster": 2.0, "category": 2.5}
+"""Groups (inverse Simpson index) from which on they are held out whole where nobody says so. With two
+categories, whatever is expected of one would come from the other alone."""
 
 
 def group_names(
-    matrix: OutcomeMatrix, groups: Sequence[str] | None = None
+    matrix: OutcomeMatrix, groups: Sequence[str] | GroupBy | None = None
 ) -> tuple[str, tuple[str, ...]]:
     """Choose the groups that are held out whole.
 
     Tasks of one source look alike, and a model that has seen some of them looks better on the others
-    than it will be on new sources. So, in this order: what the caller says; clusters; categories.
-    A label is used when there are at least two groups' worth of it (inverse Simpson index).
+    than it will be on new sources. Where nobody says what tasks to come are like, the careful choice is
+    made: clusters, else categories if there are more than two groups' worth of them, else tasks.
+
+    Args:
+        matrix: T tasks.
+        groups: A group for every task, or which label names it. None: choose.
 
     Returns:
-        What was chosen (`given`, `cluster`, `category` or `task`), and a group for every task. Tasks
-        without a label are their own group.
+        What was chosen (`given`, `cluster`, `category` or `task`), and a group for every task.
 
     Raises:
-        ConfigError: There is not one group for each task.
+        ConfigError: There is not one group for each task, or no such label.
     """
-    if groups is not None:
-        if len(groups) != len(matrix):
-            raise ConfigError(f"{len(groups)} groups for {len(matrix)} tasks; pass one per task")
-        return "given", tuple(map(str, groups))
-    for name, labels in (("cluster", matrix.clusters), ("category", matrix.categories)):
-        named = tuple(
-            f"{name}:{label}" if label else f"task:{task}"
-            for label, task in zip(labels, matrix.task_ids, strict=True)
-        )
-        if any(labels) and _effective_number(named) >= _ENOUGH_GROUPS:
-            return name, named
-    return "task", matrix.task_ids
+    if groups is None:
+        for name, enough in _ENOUGH.items():
+            named = labelled(matrix, name)
+            if named != matrix.task_ids and _effective_number(named) >= enough:
+                return name, named
+        return "task", matrix.task_ids
+    if isinstance(groups, str):
+        named = labelled(matrix, groups)
+        return "task" if named == matrix.task_ids else groups, named
+    if len(groups) != len(matrix):
+        raise ConfigError(f"{len(groups)} groups for {len(matrix)} tasks; pass one per task")
+    return "given", tuple(map(str, groups))
+
+
+def labelled(matrix: OutcomeMatrix, by: str) -> tuple[str, ...]:
+    """[T] the cluster or the category of every task; the task itself where it has none.
+
+    Raises:
+        ConfigError: It is neither of the two.
+    """
+    known = {"cluster": matrix.clusters, "category": matrix.categories}
+    if by not in known:
+        raise ConfigError(f"groups are {by!r}; expected 'cluster', 'category' or a group per task")
+    labels = known[by]
+    if not any(labels):
+        return matrix.task_ids
+    return tuple(
+        f"{by}:{label}" if label else f"task:{task}"
+        for label, task in zip(labels, matrix.task_ids, strict=True)
+    )
 
 
 def _effective_number(groups: Sequence[str]) -> float:

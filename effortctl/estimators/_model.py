@@ -13,7 +13,7 @@ from effortctl._features import FeatureFunction, approximate_tokens
 from effortctl._types import Task
 from effortctl.estimators import _stored
 from effortctl.estimators._calibration import CalibrationReport, calibration
-from effortctl.estimators._costs import CostCurve
+from effortctl.estimators._costs import CostCurve, predict_costs
 from effortctl.estimators._curves import ArmCurve, predict_all
 from effortctl.estimators._reliability import Reliability, VerifierKind
 from effortctl.estimators._scorer import DifficultyLabel, DifficultyScorer
@@ -116,19 +116,9 @@ class FittedModel:
         tokens = np.array([approximate_tokens(task) for task in tasks], dtype=float)
         return ModelEstimates(
             p=predict_all([arm.curve for arm in self.arms], difficulty),
-            cost_usd=self._costs(difficulty, tokens),
+            cost_usd=predict_costs([arm.cost for arm in self.arms], difficulty, tokens),
             difficulty=difficulty,
             labels=self.scorer.labels(difficulty),
-        )
-
-    def _costs(self, difficulty: Floats, tokens: Floats) -> Floats:
-        unknown = np.full(len(difficulty), np.nan)
-        return np.stack(
-            [
-                unknown if arm.cost is None else arm.cost.predict(difficulty, tokens)
-                for arm in self.arms
-            ],
-            axis=1,
         )
 
     def calibration(self, matrix: OutcomeMatrix) -> CalibrationReport:

@@ -8,11 +8,9 @@ predictions of failure worse on programming problems, because common words carry
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,8 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Buckets = NDArray[np.uint32]
 
-_WORD = re.compile(rb"[a-z0-9\x80-\xff]{2,}")
+_IN_A_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789") | frozenset(range(128, 256))
+_APART = bytes(byte if byte in _IN_A_WORD else 32 for byte in range(256))
+"""Turns every byte that is in no word into a space."""
+
 _START = zlib.crc32(b"\n")
 """Stands before the first word, so that how a prompt begins is a pair of its own."""
 
@@ -30,23 +32,19 @@ _LOOK_AT = 8192
 """Characters of a prompt that are read; bounds the time of one prediction."""
 
 
-def hashed_words(text: str, *, bits: int) -> dict[int, float]:
-    """Bucket → weight of one prompt; the weights have length 1."""
-    mask = (1 << bits) - 1
-    counts: dict[int, int] = {}
-    before = _START
-    crc32 = zlib.crc32
-    for word in _WORD.findall(text[:_LOOK_AT].lower().encode("utf-8", "replace")):
-        alone = crc32(word)
-        counts[alone & mask] = counts.get(alone & mask, 0) + 1
-        pair = crc32(word, before) & mask
-        counts[pair] = counts.get(pair, 0) + 1
-        before = alone
-    if not counts:
-        return {}
-    weights = [1.0 + log(count) if count > 1 else 1.0 for count in counts.values()]
-    length = sqrt(sum(weight * weight for weight in weights))
-    return {bucket: weight / length for bucket, weight in zip(counts, weights, strict=True)}
+def hashed_words(text: str, *, bits: int) -> tuple[Buckets, Floats]:
+    """Rising buckets of one prompt, and their weights, which have length 1."""
+    seen = text[:_LOOK_AT].lower().encode("utf-8", "replace")
+    words = [word for word in seen.translate(_APART).split() if len(word) > 1]
+    if not words:
+        return np.empty(0, np.uint32), np.empty(0)
+    hashes = list(map(zlib.crc32, words))
+    # A pair goes on from the hash of the word before.
+    hashes += map(zlib.crc32, words, [_START, *hashes])
+    found = np.fromiter(hashes, np.uint32, len(hashes)) & np.uint32((1 << bits) - 1)
+    buckets, counts = np.unique(found, return_counts=True)
+    weights = 1.0 + np.log(counts)
+    return buckets, weights / np.sqrt(weights @ weights)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,7 +68,6 @@ class WordsPart:
         """[T] predictions."""
         bits, coef, total = self.bits, self.coef, np.full(len(texts), self.intercept)
         for i, text in enumerate(texts):
-            hashed = hashed_words(text, bits=bits)
-            buckets = np.fromiter(hashed, np.intp, len(hashed))
-            total[i] += coef[buckets] @ np.fromiter(hashed.values(), np.float64, len(hashed))
+            buckets, weights = hashed_words(text, bits=bits)
+            total[i] += coef[buckets] @ weights
         return total

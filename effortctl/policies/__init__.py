@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from effortctl.policies._guarded import FixedLadder, Guarded
     from effortctl.policies._inputs import Agreement, BeliefModel, Forecast, Terms
     from effortctl.policies._ladders import LadderTable, all_ladders, run_ladder
-    from effortctl.policies._pick import pick_arms
+    from effortctl.policies._pick import ArmMenu, pick_arms
     from effortctl.policies._plan import (
         PlanTable,
         Recorded,
@@ -45,7 +45,7 @@ _HOME = {
     "_guarded": ("FixedLadder", "Guarded"),
     "_inputs": ("Agreement", "BeliefModel", "Forecast", "Terms"),
     "_ladders": ("LadderTable", "all_ladders", "run_ladder"),
-    "_pick": ("pick_arms",),
+    "_pick": ("ArmMenu", "pick_arms"),
     "_plan": (
         "PlanTable",
         "Recorded",
@@ -62,6 +62,7 @@ _HOME = {
 __all__ = [
     "Agreement",
     "AgreementTables",
+    "ArmMenu",
     "BeliefModel",
     "Certificate",
     "Contender",

@@ -157,6 +157,35 @@ class Certificate:
     reason: str
     comparisons: tuple[Comparison, ...]
 
+    @classmethod
+    def without_tasks(
+        cls,
+        candidate: str,
+        fallback: tuple[str, ...],
+        *,
+        reason: str,
+        n_needed: int,
+        criteria: Criteria | None = None,
+    ) -> Certificate:
+        """Refuse a certificate because there are no tasks to compare on.
+
+        `n_needed` is the least number that can show anything; otherwise as above.
+        """
+        rules = criteria or Criteria()
+        return cls(
+            certified=False,
+            candidate=candidate,
+            claim=rules.claims[0],
+            fallback=fallback,
+            n=0,
+            n_needed=n_needed,
+            alpha=rules.alpha,
+            epsilon=rules.epsilon,
+            p_value=1.0,
+            reason=reason,
+            comparisons=(),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
         return asdict(self)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from effortctl._errors import ConfigError
+from effortctl.policies._inputs import BeliefModel, Forecast, Terms
 from effortctl.policies._plan import MAX_ARMS, plan_batch
 
-if TYPE_CHECKING:
-    from effortctl.policies._inputs import BeliefModel, Forecast, Terms
+_PER_DECADE = 2
+"""Values of a correct answer, in each factor of ten, at which arms are picked. More were measured to gain
+nothing; a single one for all values lost 0.1 to 0.8 points of quality (evals/planner)."""
+
+_SAMPLE = 32
 
 
 def pick_arms(
@@ -59,3 +63,38 @@ def pick_arms(
         chosen.append(best)
         reached = gains[best]
     return tuple(chosen)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArmMenu:
+    """The arms to offer a plan, where there may be more than it can hold.
+
+    Which arms are good together depends on what a correct answer is worth, and while that is still being
+    tuned it is not known. So arms are picked anew wherever it is tried; values that are close share a pick.
+
+    Attributes:
+        forecast: What is expected of each arm on each task, by models that have not seen the task.
+        model: How failures hang together; `table` must have been called.
+        usd_per_second: Dollars a second of waiting costs.
+    """
+
+    forecast: Forecast
+    model: BeliefModel
+    usd_per_second: float = 0.0
+    _picked: dict[int, tuple[int, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    def at(self, value_usd: float) -> tuple[int, ...]:
+        """Columns of the arms for a value of a correct answer, in their order; one or more."""
+        arms = len(self.forecast.arms)
+        if arms <= MAX_ARMS:
+            return tuple(range(arms))
+        near = round(_PER_DECADE * float(np.log10(value_usd)))
+        if near not in self._picked:
+            self._picked[near] = self._pick(10.0 ** (near / _PER_DECADE))
+        return self._picked[near]
+
+    def _pick(self, value_usd: float) -> tuple[int, ...]:
+        terms = Terms(value_usd, self.usd_per_second)
+        picked = pick_arms(self.forecast, self.model, terms, sample=_SAMPLE)
+        alone = value_usd * self.forecast.p_correct - self.forecast.dollars
+        return tuple(sorted(picked or (int(alone.mean(axis=0).argmax()),)))

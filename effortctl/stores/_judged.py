@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from statistics import fmean
 
 from effortctl._errors import ConfigError, StoreError
 from effortctl._types import Trace
 from effortctl.stores._feedback import Feedback, FeedbackStore, feedback_path, latest_feedback
+from effortctl.stores._run_scores import SESSION, run_scores
 from effortctl.stores._traces import parse_trace
 
 
@@ -22,23 +23,24 @@ def add_feedback(
     note: str | None = None,
     feedback: str | Path | None = None,
 ) -> Feedback:
-    """Judge a decision of a file of traces.
+    """Judge a decision of a file of traces, or a whole agent run.
 
     Args:
         traces: The file its trace was written to.
-        trace_id: Which decision.
+        trace_id: Which decision; the id of a `Session` judges the run, see `Session.finish`.
         score: 0 (wrong) to 1 (right).
         note: Why. It is written as it is.
         feedback: Where it is kept. None: beside the traces, see `feedback_path`.
 
     Raises:
-        ConfigError: There is no such trace in the file, or the score is not within 0..1.
+        ConfigError: There is no such trace or session in the file, or the score is not within 0..1.
         StoreError: A file cannot be read or written.
     """
-    if find_trace(traces, trace_id) is None:
+    about = _mentioning(traces, trace_id)
+    if not any(trace_id in (trace.id, trace.metadata.get(SESSION)) for trace in about):
         raise ConfigError(
             f"no trace in {traces} has the id {trace_id!r}; the id is `outcome.trace.id`, or `id` in "
-            "the output of `effortctl run --json` and in each line of the file"
+            "the output of `effortctl run --json` and in each line of the file, or that of a session"
         )
     store = FeedbackStore(feedback_path(traces) if feedback is None else feedback)
     return store.write(trace_id, score, note=note)
@@ -50,26 +52,31 @@ def find_trace(path: str | Path, trace_id: str) -> Trace | None:
     Raises:
         StoreError: The file cannot be read.
     """
-    quoted = json.dumps(trace_id).encode("ascii")
+    return next((trace for trace in _mentioning(path, trace_id) if trace.id == trace_id), None)
+
+
+def _mentioning(path: str | Path, name: str) -> Iterator[Trace]:
+    """Traces in whose line a name stands, in order."""
+    quoted = json.dumps(name).encode("ascii")
     try:
         with Path(path).expanduser().open("rb") as file:
             for number, line in enumerate(file, start=1):
-                if quoted not in line:
-                    continue
-                trace = parse_trace(line, f"{path}, line {number}")
-                if trace is not None and trace.id == trace_id:
-                    return trace
+                if quoted in line and (trace := parse_trace(line, f"{path}, line {number}")):
+                    yield trace
     except OSError as error:
         raise StoreError(f"traces cannot be read from {path}: {error.strerror or error}") from error
-    return None
 
 
 def judged_attempts(
     traces: Iterable[Trace], feedback: Iterable[Feedback]
 ) -> dict[tuple[str, int], float]:
-    """Scores by (trace id, position of the attempt): feedback is about the answer that was returned."""
-    scores = _scores(feedback)
-    found: dict[tuple[str, int], float] = {}
+    """Scores by (trace id, position of the attempt): feedback is about the answer that was returned.
+
+    Feedback on a whole agent run says something of those of its steps that nobody judged, see
+    `run_scores`.
+    """
+    traces, scores = list(traces), _scores(feedback)
+    found = run_scores(traces, scores)
     for trace in traces:
         best = trace.best
         if trace.id in scores and best is not None:

@@ -43,6 +43,8 @@ class OutcomeMatrix:
         propensity: [T, K] probability with which the policy of that time chose this arm.
         n_samples: [T, K] answers the score is the mean of; 0 where there was none.
         answers: [T, K] object array of answer texts, or None when the file has none.
+        escalated: [T, K] bool, was the arm only tried because of what an earlier one had answered? None:
+            no arm ever was.
     """
 
     task_ids: tuple[str, ...]
@@ -64,6 +66,7 @@ class OutcomeMatrix:
     propensity: Floats
     n_samples: Floats
     answers: NDArray[np.object_] | None = None
+    escalated: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit the names, and make every array read-only."""
@@ -94,6 +97,22 @@ class OutcomeMatrix:
     def rows(self) -> int:
         """How many (task, arm) outcomes are known."""
         return int((self.score == self.score).sum())
+
+    @property
+    def asked_first(self) -> NDArray[np.bool_]:
+        """[T, K] was the arm not asked because of what another one had answered?"""
+        import numpy as np  # noqa: PLC0415 - importing effortctl must not load numpy
+
+        return np.ones(self.score.shape, np.bool_) if self.escalated is None else ~self.escalated
+
+    @property
+    def whole(self) -> NDArray[np.bool_]:
+        """[T] was every arm tried, and none of them because another one had failed?
+
+        Tasks that were climbed to the top of a ladder are the hard ones, so nothing may be compared on
+        them.
+        """
+        return ((self.score == self.score) & self.asked_first).all(axis=1)  # type: ignore[no-any-return]
 
     def tasks(self) -> list[Task]:
         """The tasks as `Task` values; an unknown text becomes an empty one."""

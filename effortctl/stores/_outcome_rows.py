@@ -33,6 +33,8 @@ class OutcomeRow:
         cached_tokens: Part of the input that was read from the provider's cache.
         latency_s: Seconds of the call.
         propensity: Probability with which the policy chose this arm, in (0, 1].
+        escalated: The arm was only tried because of what an earlier one had answered. Such tasks are
+            harder than most, and what was learned from them is corrected for that.
         n_samples: Answers the score is the mean of.
         answer: What the arm answered.
     """
@@ -54,6 +56,7 @@ class OutcomeRow:
     cached_tokens: float | None = None
     latency_s: float | None = None
     propensity: float | None = None
+    escalated: bool = False
     n_samples: int = 1
     answer: str | None = None
 
@@ -153,6 +156,14 @@ def _propensity(name: str, value: Any) -> float | None:
     return number
 
 
+def _flag(name: str, value: Any) -> bool:
+    words = {"true": True, "1": True, "false": False, "0": False}
+    flag = words.get(str(value).lower()) if isinstance(value, bool | int | str) else None
+    if flag is None:
+        raise ConfigError(f"{name} is {value!r}, expected true or false")
+    return flag
+
+
 def _samples(name: str, value: Any) -> int:
     number = _number(name, value)
     if number < 1 or number != int(number):
@@ -161,7 +172,7 @@ def _samples(name: str, value: Any) -> int:
 
 
 def _verdict(name: str, value: Any) -> str | None:
-    if value not in {None, "pass", "fail", "abstain"}:
+    if value not in (None, "pass", "fail", "abstain"):
         raise ConfigError(f"{name} is {value!r}, expected pass, fail, abstain or nothing")
     return None if value is None else str(value)
 
@@ -184,6 +195,7 @@ _CHECKS: Final[dict[str, Callable[[str, Any], Any]]] = {
         _amount,
     ),
     "propensity": _propensity,
+    "escalated": _flag,
     "n_samples": _samples,
 }
 FIELDS: Final[tuple[str, ...]] = tuple(field.name for field in fields(OutcomeRow))

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _MAX_FIELD = 2**31 - 1
 _CODES: Final = {"pass": PASS, "fail": FAIL}
 _SHARED = ("query", "category", "cluster", "date")
+_NOT_ESCALATED: Final = ("escalated", False)
+_NO_AMOUNTS: Final = {"score", "verdict", "n_samples", "answers", "escalated"}
 
 
 def read_outcomes(*paths: str | Path) -> OutcomeMatrix:
@@ -79,9 +81,7 @@ def write_outcomes(path: str | Path, rows: Iterable[OutcomeRow]) -> None:
 def matrix_rows(matrix: OutcomeMatrix) -> Iterator[OutcomeRow]:
     """The known cells of a matrix as rows, task by task."""
     status = {PASS: "pass", FAIL: "fail", MISSING: None}
-    amounts = [
-        name for name in CELL_ARRAYS if name not in {"score", "verdict", "n_samples", "answers"}
-    ]
+    amounts = [name for name in CELL_ARRAYS if name not in _NO_AMOUNTS]
     for i, task_id in enumerate(matrix.task_ids):
         for j, arm in enumerate(matrix.arms):
             if matrix.n_samples[i, j] == 0:
@@ -99,6 +99,7 @@ def matrix_rows(matrix: OutcomeMatrix) -> Iterator[OutcomeRow]:
                 verdict=status[int(matrix.verdict[i, j])],
                 n_samples=int(matrix.n_samples[i, j]),
                 answer=None if matrix.answers is None else matrix.answers[i, j],
+                escalated=matrix.escalated is not None and bool(matrix.escalated[i, j]),
                 **{name: _known(getattr(matrix, name)[i, j]) for name in amounts},
             )
 
@@ -171,6 +172,10 @@ class _Table:
         if any(row.answer is not None for row in rows):
             answers = np.full(shape, None, dtype=object)
             answers[where] = [row.answer for row in rows]
+        escalated = None
+        if any(row.escalated for row in rows):
+            escalated = np.zeros(shape, dtype=np.bool_)
+            escalated[where] = [row.escalated for row in rows]
         tasks = [row for _, row in self.tasks.values()]
         arms = [row for _, row in self.arms.values()]
         return OutcomeMatrix(
@@ -184,8 +189,10 @@ class _Table:
             efforts=tuple(str(row.effort) for row in arms),
             verdict=verdict,
             answers=answers,
+            escalated=escalated,
             n_samples=numbers("n_samples", 0.0),
-            **{n: numbers(n) for n in CELL_ARRAYS if n not in {"verdict", "answers", "n_samples"}},
+            score=numbers("score"),
+            **{n: numbers(n) for n in CELL_ARRAYS if n not in _NO_AMOUNTS},
         )
 
 
@@ -204,7 +211,8 @@ def _kind(path: str | Path) -> str:
 @contextmanager
 def _open(path: Path, mode: str) -> Iterator[TextIO]:
     opener = gzip.open if path.suffix.lower() == ".gz" else io.open
-    with opener(path, mode, encoding="utf-8", newline="") as stream:
+    encoding = "utf-8-sig" if "r" in mode else "utf-8"  # spreadsheets put a mark before the text
+    with opener(path, mode, encoding=encoding, newline="") as stream:
         yield stream  # type: ignore[misc]  # text mode gives text in both openers
 
 
@@ -250,7 +258,7 @@ def _read_csv(stream: TextIO, path: Path) -> Iterator[tuple[str, Mapping[str, An
 
 def _write_lines(stream: TextIO, records: Iterable[dict[str, Any]]) -> None:
     for record in records:
-        known = {name: value for name, value in record.items() if value is not None}
+        known = {n: v for n, v in record.items() if v is not None and (n, v) != _NOT_ESCALATED}
         stream.write(json.dumps(known, ensure_ascii=False, allow_nan=False) + "\n")
 
 

@@ -60,6 +60,7 @@ class Row:
         cpu_s: CPU time of our thread; median over the repeats.
         goal_s: Most CPU time it may take; None where it is a baseline.
         vs_baseline: CPU time by that of the baseline named above it.
+        least_s: CPU time of the least disturbed repeat; None where there was one alone.
     """
 
     what: str
@@ -67,6 +68,7 @@ class Row:
     cpu_s: float
     goal_s: float | None = None
     vs_baseline: float | None = None
+    least_s: float | None = None
 
 
 # --- a made-up world -------------------------------------------------------------------------------
@@ -163,7 +165,7 @@ def _repeat(what: str, run: Callable[[int], object], *, calls: int) -> Row:
         run(index)
         cpus.append(time.thread_time() - cpu)
         walls.append(time.perf_counter() - wall)
-    return Row(what, statistics.median(walls), statistics.median(cpus))
+    return Row(what, statistics.median(walls), statistics.median(cpus), least_s=min(cpus))
 
 
 # --- replay ----------------------------------------------------------------------------------------
@@ -237,9 +239,10 @@ def _once(what: str, run: Callable[[], object]) -> Row:
 def _show(title: str, rows: list[Row], *, unit: tuple[str, float]) -> None:
     name, scale = unit
     heading = f"{title}, {name}"
-    print(f"\n{heading:<55}{'wall':>10}{'CPU':>10}{'CPU ratio':>12}{'goal':>10}")
+    print(f"\n{heading:<55}{'wall':>10}{'CPU':>10}{'least':>10}{'CPU ratio':>12}{'goal':>10}")
     for row in rows:
         shown = f"{row.wall_s * scale:>10.3f}{row.cpu_s * scale:>10.3f}"
+        shown += "-".rjust(10) if row.least_s is None else f"{row.least_s * scale:>10.3f}"
         ratio = "-".rjust(12) if row.vs_baseline is None else f"{row.vs_baseline:>12.3g}"
         print(f"{row.what:<55}{shown}{ratio}{_goal(row):>10}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -81,8 +82,8 @@ class Court:
             tally = self.tallies.setdefault(method.name, Tally())
             runs = [method.run(test, setting) for setting in method.dial]
             on_train = [method.run(train, setting) for setting in method.dial]
-            _note(runs, test.alone(best), tally.equal, tally.reached)
-            _note(runs, test.alone(chosen), tally.equal_chosen, tally.reached_chosen)
+            _note(method, runs, test.alone(best), (tally.equal, tally.reached))
+            _note(method, runs, test.alone(chosen), (tally.equal_chosen, tally.reached_chosen))
             tally.tuned.append(runs[_cheapest(on_train, wanted)])
             tally.frontier.append([_mean(run) for run in runs])
             lived[method.name] = runs
@@ -90,7 +91,8 @@ class Court:
             rival = self.ladder.tuned[-1]
             for method in contenders:
                 tally = self.tallies[method.name]
-                _note(lived[method.name], rival, tally.equal_ladder, tally.reached_ladder)
+                into = tally.equal_ladder, tally.reached_ladder
+                _note(method, lived[method.name], rival, into)
 
     @property
     def ladder(self) -> Tally | None:
@@ -202,12 +204,24 @@ def _against_mixing(cost: Floats, quality: Floats, court: Court) -> list[float]:
     return _interval(quality, mixed, court, "difference")
 
 
-def _note(runs: list[Run], rival: Run, into: list[Run], reached: list[bool]) -> None:
+def _note(method: Method, runs: list[Run], rival: Run, into: tuple[list[Run], list[bool]]) -> None:
     """Note the cheapest run as good as a rival, or the rival itself, and whether there was one."""
     goal = _mean(rival)[1]
-    found = runs[_cheapest(runs, goal)]
+    offered = [*runs, *_between(runs, goal)] if method.smooth else runs
+    found = offered[_cheapest(offered, goal)]
+    taken, reached = into
     reached.append(_mean(found)[1] >= goal - 1e-9)
-    into.append(found if reached[-1] else rival)
+    taken.append(found if reached[-1] else rival)
+
+
+def _between(runs: list[Run], goal: float) -> Iterator[Run]:
+    """Coins between neighbouring settings that just reach a quality: all that one of the two lacks."""
+    for one, other in pairwise(runs):
+        low, high = _mean(one)[1], _mean(other)[1]
+        if (low < goal) != (high < goal):
+            share = (goal - low) / (high - low)
+            cost, quality = ((1 - share) * a + share * b for a, b in zip(one, other, strict=True))
+            yield cost, quality
 
 
 def _cheapest(runs: list[Run], goal: float) -> int:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from _parts import OURS, Part
 
+from effortctl.harness.evaluation._contenders import SETTINGS, WIDEST
 from effortctl.policies import (
+    ArmMenu,
     BeliefModel,
     Forecast,
     Recorded,
     Terms,
     all_ladders,
-    pick_arms,
     replay_plan,
     run_ladder,
 )
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 Run: TypeAlias = "tuple[Floats, Floats]"
 """Dollars and quality per task."""
 
-_POINTS = 48
-_MOST_PLANNED = 8
-_PICKS = 8
-"""Arms that are good together depend on what a correct answer is worth; they are picked at so many values."""
-
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -44,11 +40,13 @@ class Method:
         name: For tables.
         dial: Settings to try: a value per correct answer, a threshold, a ladder, …
         run: Lives through one side of a split at one setting.
+        smooth: The dial has no steps, so what lies between two settings may be had by tossing a coin.
     """
 
     name: str
     dial: Sequence[Any]
     run: Callable[[Part, Any], Run]
+    smooth: bool = False
 
 
 def methods(train: Part, check: Check, model: BeliefModel, *, longest: int) -> list[Method]:
@@ -62,7 +60,7 @@ def methods(train: Part, check: Check, model: BeliefModel, *, longest: int) -> l
     if check.evidence == "none":
         return [*plain, _oracle()]
     if check.evidence == "agreement":
-        few = values[:: max(1, _POINTS // 12)]
+        few = values[:: max(1, SETTINGS // 12)]
         return [*plain, _agreeing_pair(train), _plan(train, model, few), _oracle()]
     front = _ladder_front(train, longest)
     ladders = [_ladders(front), _mixed_ladders(train, front)]
@@ -71,7 +69,7 @@ def methods(train: Part, check: Check, model: BeliefModel, *, longest: int) -> l
 
 def _values(train: Part) -> list[float]:
     cost = train.cost_usd.mean(axis=0)
-    return [float(v) for v in np.geomspace(cost.min(), 300 * cost.max(), _POINTS)]
+    return [float(v) for v in np.geomspace(cost.min(), WIDEST * cost.max(), SETTINGS)]
 
 
 def _chosen(part: Part, arm: NDArray[np.intp]) -> Run:
@@ -98,7 +96,7 @@ def _mixing(train: Part) -> Method:
             (1 - share) * part.score[:, low] + share * part.score[:, high],
         )
 
-    return Method("random mixing", dial, run)
+    return Method("random mixing", dial, run, smooth=True)
 
 
 def lower_hull(cost: Floats, quality: Floats) -> list[int]:
@@ -127,7 +125,7 @@ def _routing(name: str, predictor: str, values: Sequence[float]) -> Method:
         p, cost = part.forecasts[predictor]
         return _chosen(part, (value * p - cost).argmax(axis=1))
 
-    return Method(name, values, run)
+    return Method(name, values, run, smooth=True)
 
 
 def _ladder_front(train: Part, longest: int) -> list[tuple[int, ...]]:
@@ -167,7 +165,7 @@ def _mixed_ladders(train: Part, front: Sequence[tuple[int, ...]]) -> Method:
             (1 - share) * low_quality + share * high_quality,
         )
 
-    return Method("mixed ladders", dial, run)
+    return Method("mixed ladders", dial, run, smooth=True)
 
 
 def _threshold(train: Part) -> Method:
@@ -190,17 +188,18 @@ def _threshold(train: Part) -> Method:
             left &= ~(here & part.passed[:, arm])
         return cost, quality
 
-    return Method("threshold cascade", [float(t) for t in np.linspace(0, 1, _POINTS + 1)], run)
+    dial = [float(t) for t in np.linspace(0, 1, SETTINGS + 1)]
+    return Method("threshold cascade", dial, run, smooth=True)
 
 
 def _plan(train: Part, model: BeliefModel, values: Sequence[float]) -> Method:
     """Our exact plan, over at most eight arms picked on train."""
     table = model.table(train.score.shape[1])
-    picks = _picks(train, table, values)
-    beliefs = {arms: table.only(arms) for arms in picks.values()}
+    p, cost = train.forecasts[OURS]
+    menu = ArmMenu(Forecast(p_correct=p, cost_usd=cost), table)
 
     def run(part: Part, value: float) -> Run:
-        keep = list(picks[value])
+        keep = list(menu.at(value))
         p, cost = (side[:, keep] for side in part.forecasts[OURS])
         passed = part.passed[:, keep]
         recorded = Recorded(
@@ -210,31 +209,13 @@ def _plan(train: Part, model: BeliefModel, values: Sequence[float]) -> Method:
         )
         done = replay_plan(
             Forecast(p_correct=p, cost_usd=cost),
-            beliefs[picks[value]],
+            table.only(keep),
             Terms(value),
             recorded=recorded,
         )
         return done.cost_usd, done.quality
 
-    return Method("our plan", values, run)
-
-
-def _picks(
-    train: Part, model: BeliefModel, values: Sequence[float]
-) -> dict[float, tuple[int, ...]]:
-    """Value of a correct answer -> the arms to plan with, in their order."""
-    arms = train.score.shape[1]
-    if arms <= _MOST_PLANNED:
-        return dict.fromkeys(values, tuple(range(arms)))
-    p, cost = train.forecasts[OURS]
-    forecast = Forecast(p_correct=p, cost_usd=cost)
-    found: dict[float, tuple[int, ...]] = {}
-    for near in np.array_split(np.array(values), _PICKS):
-        terms = Terms(float(near[len(near) // 2]))
-        picked = pick_arms(forecast, model, terms, most=_MOST_PLANNED, sample=32)
-        cheapest = int(train.cost_usd.mean(axis=0).argmin())
-        found |= dict.fromkeys(near.tolist(), tuple(sorted(picked or (cheapest,))))
-    return found
+    return Method("our plan", values, run, smooth=True)
 
 
 def _agreeing_pair(train: Part) -> Method:

@@ -133,7 +133,9 @@ def test_plan_explains_every_step(cli, policy):
 
 
 def test_plan_as_json_holds_the_whole_reasoning(cli, policy):
-    document = json.loads(cli("plan", "-p", policy, "-", "--json", stdin=EASY.format(1)).stdout)
+    document = json.loads(
+        cli("plan", "--policy", policy, "-", "--json", stdin=EASY.format(1)).stdout
+    )
     plan = document["plan"]
     assert set(plan["alternatives"]) == set(plan["p_correct"]) == {"small", "big"}
     assert plan["steps"][0]["on_pass"]["do"] == "return"
@@ -145,13 +147,13 @@ def test_plan_as_json_holds_the_whole_reasoning(cli, policy):
 def test_a_plan_that_gives_up_says_so(cli, outcomes, tmp_path):
     path = tmp_path / "stingy.json"
     cli("learn", outcomes, "-o", path, "--value-usd", "0.000001")
-    done = cli("plan", "-p", path, HARD.format(1))
+    done = cli("plan", "--policy", path, HARD.format(1))
     assert "No arm is worth its price" in done.stdout
 
 
 def test_plan_wants_a_prompt_and_a_policy(cli, policy, tmp_path):
-    assert cli("plan", "-p", policy, " ").exit_code == 3
-    done = cli("plan", "-p", tmp_path / "none.json", "hello", "--json")
+    assert cli("plan", "--policy", policy, " ").exit_code == 3
+    done = cli("plan", "--policy", tmp_path / "none.json", "hello", "--json")
     assert done.exit_code == 3
     assert "effortctl learn" in json.loads(done.stdout)["error"]["message"]
 
@@ -203,7 +205,7 @@ def test_without_outcomes_a_policy_begins_with_the_shipped_prior(cli, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert "from the shipped prior" in done.stdout
     assert "Not certified. This plan rests on a prior" in " ".join(done.stdout.split())
-    planned = cli("plan", "-p", path, "What is 2 + 2?")
+    planned = cli("plan", "--policy", path, "What is 2 + 2?")
     assert "follows this plan on trust" in planned.stdout
     direct = cli("plan", "--ladder", "openai", "What is 2 + 2?", "--json")
     assert json.loads(direct.stdout)["decides"] is True

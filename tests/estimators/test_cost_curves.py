@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effortctl.estimators._costs import CostCurve, fit_costs
+from effortctl.estimators._costs import CostCurve, fit_costs, predict_costs
 
 
 def bills(tasks=2000, seed=0):
@@ -63,3 +63,13 @@ def test_any_bills_give_finite_costs(bill, seed):
     assert np.isfinite(usd).all()
     assert (usd >= 0).all()
     assert usd.sum() == pytest.approx(sum(bill), rel=1e-6, abs=1e-9)
+
+
+def test_all_arms_at_once_cost_what_each_costs_alone():
+    d, tokens, usd = bills(50)
+    curves = [*fit_costs(d, tokens, np.concatenate([usd, 3 * usd**2], axis=1)), None]
+    far = np.linspace(-9, 9, 50), np.geomspace(1, 1e6, 50)
+    table = predict_costs(curves, *far)
+    for j, curve in enumerate(curves[:2]):
+        np.testing.assert_allclose(table[:, j], curve.predict(*far), rtol=1e-12)
+    assert np.isnan(table[:, 2]).all()

@@ -1,8 +1,15 @@
 """The difficulty model: honest out-of-fold predictions, and the same numbers without scikit-learn."""
 
+import re
+import zlib
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from estimator_data import outcomes
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge, RidgeCV
@@ -159,15 +166,32 @@ def test_the_words_part_predicts_what_scikit_learn_predicts():
 
 
 def test_hashed_words_have_length_one_and_ignore_case():
-    hashed = hashed_words("The quick brown fox, the QUICK fox", bits=12)
-    assert sum(weight**2 for weight in hashed.values()) == pytest.approx(1)
-    assert hashed == hashed_words("the QUICK brown fox; The quick fox", bits=12)
-    assert all(0 <= bucket < 4096 for bucket in hashed)
-    assert hashed_words("", bits=12) == {}
+    buckets, weights = hashed_words("The quick brown fox, the QUICK fox", bits=12)
+    assert weights @ weights == pytest.approx(1)
+    again = hashed_words("the QUICK brown fox; The quick fox", bits=12)
+    assert (buckets.tolist(), weights.tolist()) == tuple(side.tolist() for side in again)
+    assert (np.diff(buckets) > 0).all()
+    assert buckets.max() < 4096
+    assert [side.size for side in hashed_words("", bits=12)] == [0, 0]
 
 
 def test_word_buckets_are_the_same_everywhere():
-    assert sorted(hashed_words("prime numbers", bits=13)) == [2809, 3927, 6799, 7864]
+    assert hashed_words("prime numbers", bits=13)[0].tolist() == [2809, 3927, 6799, 7864]
+
+
+@given(st.text(alphabet="aZ09 _-.\n\u00e9\u4e2d\u0130", max_size=60))
+def test_words_are_runs_of_letters_and_digits_two_bytes_long_or_more(text):
+    words = re.findall(rb"[a-z0-9\x80-\xff]{2,}", text.lower().encode())
+    before = [b"\n", *words]
+    each = [zlib.crc32(word) for word in words]
+    each += [
+        zlib.crc32(word, zlib.crc32(first)) for first, word in zip(before, words, strict=False)
+    ]
+    counts = Counter(value & 8191 for value in each)
+    buckets, weights = hashed_words(text, bits=13)
+    assert buckets.tolist() == sorted(counts)
+    expected = 1 + np.log([counts[bucket] for bucket in sorted(counts)])
+    np.testing.assert_allclose(weights, expected / max(np.linalg.norm(expected), 1e-9))
 
 
 def test_groups_are_never_parted():
@@ -185,6 +209,17 @@ def test_groups_come_from_the_caller_else_categories_else_tasks():
     assert group_names(matrix.select_tasks(range(0, 70, 7)))[0] == "task"
     with pytest.raises(ConfigError, match="one per task"):
         group_names(matrix, ["x"])
+
+
+def test_a_label_may_be_named_whose_tasks_are_held_out_together():
+    matrix = outcomes(70)
+    assert group_names(matrix, "cluster") == ("task", matrix.task_ids)
+    few = replace(matrix, categories=tuple("ab"[i % 2] for i in range(70)))
+    assert group_names(few)[0] == "task", "two kinds say nothing of a third"
+    name, groups = group_names(few, "category")
+    assert (name, set(groups)) == ("category", {"category:a", "category:b"})
+    with pytest.raises(ConfigError, match="expected 'cluster', 'category'"):
+        group_names(few, "colour")
 
 
 def test_a_gain_is_less_certain_when_tasks_come_in_groups():

@@ -211,6 +211,7 @@ def recorded_choices(count):
     return arms, np.array(field("score"), float), np.array(field("cost_usd")), field("answer")
 
 
+@pytest.mark.filterwarnings("ignore:.* was shut down:effortctl.EffortctlWarning")
 @pytest.mark.skipif(not DATA.is_file(), reason="recorded outcomes of the maintainers are absent")
 def test_on_recorded_multiple_choice_tasks_a_controller_does_what_replay_did():
     arms, score, usd, answers = recorded_choices(300)

@@ -9,6 +9,7 @@ from plan_worlds import draw_world
 from effortctl import ConfigError, EffortctlWarning
 from effortctl.policies import (
     Agreement,
+    ArmMenu,
     BeliefModel,
     Forecast,
     Recorded,
@@ -178,6 +179,22 @@ def test_arms_that_are_good_together_are_picked_not_those_best_alone():
     assert len(pick_arms(forecast, BeliefModel(rho=0.0), Terms(10.0))) == 4
     with pytest.raises(ConfigError, match="most is 9"):
         pick_arms(forecast, model, Terms(1.0), most=9)
+
+
+def test_a_menu_changes_with_what_an_answer_is_worth():
+    p = np.array([[0.3, *[0.9] * 8, 0.99]])
+    cost = np.array([[0.001, *[0.1] * 8, 5.0]])
+    model = BeliefModel(rho=0.5).table(10)
+    menu = ArmMenu(Forecast(p_correct=p, cost_usd=cost), model)
+    cheap, usual, dear = (menu.at(value) for value in (0.01, 1.0, 1000.0))
+    assert cheap == (0,)
+    assert 9 not in usual
+    assert 9 in dear
+    assert len(dear) == 8
+    assert menu.at(1.1) is usual, "values that are close share a pick"
+    assert len(menu.at(1e-6)) == 1, "no arm is worth its price, but one has to be offered"
+    few = ArmMenu(Forecast(p_correct=p[:, :8], cost_usd=cost[:, :8]), model.only(range(8)))
+    assert few.at(0.01) == tuple(range(8))
 
 
 def test_why_is_plain_data():

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
+
 from effortctl import Answer, Attempt, Trace, Usage, Verdict
 from effortctl._types import Cost
 from effortctl.stores import trace_rows
@@ -65,11 +67,53 @@ def test_scores_overrule_verdicts_and_keep_them_for_reliability():
     assert (rows[0].score, rows[0].verdict) == (0, "pass")
 
 
-def test_samples_become_one_row_of_means():
-    row = trace_rows(
-        [trace(attempt("fail", usd="1"), attempt("pass", usd="2"))], trust_verdicts=True
-    )[0]
+def test_further_samples_and_larger_caps_are_one_try_that_costs_what_they_cost():
+    cut, failed = attempt(None, finish="truncated", usd="1"), attempt("fail", usd="2")
+    (row,) = trace_rows([trace(cut, failed, attempt("pass", usd="4"))], trust_verdicts=True)
+    assert (row.score, row.cost_usd, row.n_samples, row.verdict) == (1, 7, 1, "pass")
+    assert (row.output_tokens, row.latency_s) == (24, 6)
+
+
+def test_tries_in_several_traces_become_one_row_of_means():
+    traces = [trace(attempt("fail", usd="1")), trace(attempt("pass", usd="2"))]
+    (row,) = trace_rows(traces, trust_verdicts=True)
     assert (row.score, row.cost_usd, row.n_samples, row.verdict) == (0.5, 1.5, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "escalated"),
+    [
+        (("fail",), True),
+        (("abstain",), True),
+        ((None,), False),
+        ((None, None), True),
+        ((), False),
+    ],
+)
+def test_an_arm_is_escalated_to_if_earlier_answers_decided_that_it_is_asked(before, escalated):
+    earlier = [attempt(status, arm=f"a{n}") for n, status in enumerate(before)]
+    rows = trace_rows([trace(*earlier, attempt("pass", arm="last"))], scores={("t", "last"): 1.0})
+    assert [row.escalated for row in rows] == [escalated]
+
+
+def test_a_fault_or_a_cut_answer_before_it():
+    fault = attempt("fail", arm="a").model_copy(update={"answer": None, "verdict": None})
+    cut = attempt(None, arm="a", finish="truncated")
+    for earlier, escalated in ((fault, False), (cut, True)):
+        rows = trace_rows([trace(earlier, attempt(arm="b"))], trust_verdicts=True)
+        assert [row.escalated for row in rows if row.arm == "b"] == [escalated]
+
+
+def test_of_tries_for_different_reasons_those_not_caused_by_a_failure_count():
+    chain = trace(attempt("fail", arm="a"), attempt("fail", arm="b", usd="8"))
+    (row,) = (
+        row
+        for row in trace_rows(
+            [chain, trace(attempt("pass", arm="b", usd="2"))], trust_verdicts=True
+        )
+        if row.arm == "b"
+    )
+    assert (row.score, row.cost_usd, row.n_samples, row.escalated) == (1, 2, 1, False)
 
 
 def test_cached_answers_are_left_out():

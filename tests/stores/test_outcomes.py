@@ -61,6 +61,17 @@ def test_every_kind_of_file_gives_back_what_was_written(tmp_path, name):
     assert list(matrix_rows(read_outcomes(tmp_path / name))) == rows
 
 
+@pytest.mark.parametrize("name", ["o.jsonl", "o.csv.gz"])
+def test_a_mark_before_the_text_is_no_part_of_it(tmp_path, name):
+    write_outcomes(tmp_path / name, [full_row()])
+    opener = gzip.open if name.endswith("gz") else open
+    with opener(tmp_path / name, "rb") as file:
+        text = file.read()
+    with opener(tmp_path / name, "wb") as file:
+        file.write(b"\xef\xbb\xbf" + text)
+    assert list(matrix_rows(read_outcomes(tmp_path / name))) == [full_row()]
+
+
 def test_parquet_without_pyarrow_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(ConfigError, match=r"effortctl\[big\]"):
@@ -105,6 +116,7 @@ def test_unknown_columns_and_empty_fields_are_ignored():
         ({"cost_usd": math.inf}, "cost_usd is inf"),
         ({"cost_usd": True}, "cost_usd is True"),
         ({"verdict": "maybe"}, "verdict is 'maybe'"),
+        ({"verdict": []}, "verdict is []"),
         ({"propensity": 0}, "propensity is 0"),
         ({"n_samples": 1.5}, "n_samples is 1.5"),
         ({"latency_s": "-2"}, "latency_s is -2"),
@@ -250,3 +262,30 @@ def test_a_prompt_with_any_line_end_survives_csv(tmp_path):
     ]
     write_outcomes(tmp_path / "o.csv", rows)
     assert list(read_outcomes(tmp_path / "o.csv").texts) == queries
+
+
+@pytest.mark.parametrize("name", ["o.csv", "o.jsonl"])
+def test_what_was_escalated_to_is_remembered_and_no_sample_of_all_tasks(tmp_path, name):
+    rows = [
+        OutcomeRow(query_id=task, arm=arm, score=1.0, escalated=escalated)
+        for task, arm, escalated in (
+            ("t1", "a", False),
+            ("t1", "b", False),
+            ("t2", "a", False),
+            ("t2", "b", True),
+            ("t3", "a", False),
+        )
+    ]
+    write_outcomes(tmp_path / name, rows)
+    matrix = read_outcomes(tmp_path / name)
+    assert list(matrix_rows(matrix)) == rows
+    assert matrix.whole.tolist() == [True, False, False]
+    assert matrix.select_tasks([1]).asked_first.tolist() == [[True, False]]
+
+
+def test_without_escalation_a_task_is_whole_where_every_arm_tried_it():
+    matrix = outcome_matrix([ROW])
+    assert matrix.escalated is None
+    assert matrix.whole.all()
+    with pytest.raises(StoreError, match="escalated is 'maybe'"):
+        outcome_matrix([ROW | {"escalated": "maybe"}])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SETTINGS = 60
 """Values of a correct answer at which plans and routing are tried; solving them is the cost of a replay."""
 
-_WIDEST = 300.0
+WIDEST = 300.0
 """The dial ends where a correct answer is worth so many calls of the dearest arm."""
 
 
@@ -82,7 +82,7 @@ def contenders(folds: Sequence[Fold], *, also: Sequence[float] = ()) -> list[Con
     cost = np.mean([fold.arm_cost for fold in folds], axis=0)
     positive = cost[cost > 0]
     low, high = (positive.min(), positive.max()) if positive.size else (1e-6, 1e-6)
-    values = np.unique([*np.geomspace(low, _WIDEST * high, SETTINGS), *also])
+    values = np.unique([*np.geomspace(low, WIDEST * high, SETTINGS), *also])
     arms = _steps([(f.arm_cost[f.arm_hull], f.arm_quality[f.arm_hull]) for f in folds])
     return [
         Contender("plan", values, _plan, priced=True),

@@ -14,8 +14,7 @@ from effortctl.harness.evaluation._field import clusters_of, complete
 from effortctl.harness.evaluation._intervals import Sample
 from effortctl.harness.evaluation._ladders import Ladders, search
 from effortctl.harness.evaluation._lives import Expected, Lives
-from effortctl.policies import BeliefModel, Forecast, Terms, pick_arms
-from effortctl.policies._plan import MAX_ARMS
+from effortctl.policies import ArmMenu, BeliefModel, Forecast
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Rows = NDArray[np.intp]
-
-_CALLS_WORTH = (0.05, 0.5, 2.0, 10.0, 60.0, 300.0)
-"""Calls of the dearest arm a correct answer may be worth; only used to choose arms where there are too many
-for a plan: which ones are best together depends on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,24 +46,21 @@ class Offered:
     """The arms a plan chooses from, which may depend on what a correct answer is worth.
 
     Attributes:
-        values_usd: [A] rising values; the nearest one counts.
-        columns: A times, columns of the arms.
-        beliefs: A times, of these arms.
+        columns: Of the arms among all that are judged.
+        belief: Of these arms.
+        menu: Which of them, for a value of a correct answer. None: always all.
     """
 
-    values_usd: Floats
-    columns: tuple[Rows, ...]
-    beliefs: tuple[BeliefModel, ...]
-
-    @classmethod
-    def always(cls, columns: Rows, belief: BeliefModel) -> Offered:
-        """The same arms, whatever an answer is worth."""
-        return cls(np.ones(1), (columns,), (belief,))
+    columns: Rows
+    belief: BeliefModel
+    menu: ArmMenu | None = None
 
     def at(self, value_usd: float) -> tuple[Rows, BeliefModel]:
         """Columns and belief for a value of a correct answer."""
-        near = int(np.abs(np.log(self.values_usd / value_usd)).argmin())
-        return self.columns[near], self.beliefs[near]
+        if self.menu is None:
+            return self.columns, self.belief
+        keep = list(self.menu.at(value_usd))
+        return self.columns[keep], self.belief.only(keep)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,14 +103,12 @@ class Teacher:
         check: What checks answers.
         seed: Of fits and drawn verdicts.
         model: A model that is already there. None: fit one.
-        value_usd: What a correct answer is likely worth. None: not known.
-        by_category: Tasks of one category are a cluster.
+        by_category: Tasks of one category are a cluster: held out together, and one observation.
     """
 
     check: Check
     seed: int
     model: FittedModel | None = None
-    value_usd: float | None = None
     by_category: bool = False
 
     def teach(self, learn: OutcomeMatrix, test: OutcomeMatrix, *, rows: Rows, lives: Lives) -> Fold:
@@ -144,7 +134,7 @@ class Teacher:
             rows,
             lives,
             ahead[0],
-            self._offered(learn.arms, expected, belief, float(means[0].max())),
+            self._offered(learn.arms, expected, belief),
             *means,
             search(seen),
             ahead[1],
@@ -164,25 +154,21 @@ class Teacher:
         from effortctl.estimators import fit_model_crossed  # noqa: PLC0415 - loads scikit-learn
 
         crossed = fit_model_crossed(
-            learn, reliability=self.check.reliability(learn), seed=self.seed
+            learn,
+            groups="category" if self.by_category else "cluster",
+            reliability=self.check.reliability(learn),
+            seed=self.seed,
         )
         expected = Expected(crossed.p[whole], crossed.cost_usd[whole])
         return crossed.model, expected
 
-    def _offered(
-        self, arms: Sequence[str], expected: Expected, belief: BeliefModel, dearest_usd: float
-    ) -> Offered:
+    def _offered(self, arms: Sequence[str], expected: Expected, belief: BeliefModel) -> Offered:
         """The arms of a given model, else as many as a plan can hold."""
         if self.model is not None:
             at = np.array([arms.index(arm) for arm in self.model.arm_names], dtype=np.intp)
-            return Offered.always(at, belief.only(at.tolist()))
-        if len(arms) <= MAX_ARMS:
-            return Offered.always(np.arange(len(arms)), belief)
-        worth = [self.value_usd] if self.value_usd else [c * dearest_usd for c in _CALLS_WORTH]
-        columns = tuple(_best_together(expected, belief, value) for value in worth)
-        return Offered(
-            np.array(worth), columns, tuple(belief.only(chosen.tolist()) for chosen in columns)
-        )
+            return Offered(at, belief.only(at.tolist()))
+        forecast = Forecast(p_correct=expected.p, cost_usd=expected.cost_usd)
+        return Offered(np.arange(len(arms)), belief, ArmMenu(forecast, belief))
 
     def _belief(self, model: FittedModel, learn: OutcomeMatrix, seen: Lives) -> BeliefModel:
         arms = len(learn.arms)
@@ -216,10 +202,3 @@ def expect_all(
 ) -> tuple[Expected, Floats]:
     """What a model expects of every arm of these outcomes, and the difficulty it sees."""
     return _expect(model, tasks, tasks.arms, usual_usd)
-
-
-def _best_together(expected: Expected, belief: BeliefModel, value_usd: float) -> Rows:
-    forecast = Forecast(p_correct=expected.p, cost_usd=expected.cost_usd)
-    picked = pick_arms(forecast, belief, Terms(float(value_usd)), sample=32)
-    alone = value_usd * expected.p.mean(axis=0) - expected.cost_usd.mean(axis=0)
-    return np.array(sorted(picked or (int(np.argmax(alone)),)), dtype=np.intp)

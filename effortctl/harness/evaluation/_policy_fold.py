@@ -51,7 +51,7 @@ def fold_of_policy(policy: FittedPolicy, test: OutcomeMatrix, lives: Lives, chec
         rows=np.arange(len(test)),
         lives=lives,
         expected=expected,
-        offered=Offered.always(columns, belief),
+        offered=Offered(columns, belief),
         arm_cost=cost,
         arm_quality=quality,
         ladders=front(
