@@ -8,20 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from effortctl.harness.evaluation._intervals import Sample
+from effortctl.harness.evaluation._intervals import Sample, careful_freedom
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
-
-_CAREFUL = 0.5
-"""Degrees of freedom per effective cluster."""
-
-_FEWEST = 4.0
-"""Degrees of freedom that a large cluster or two do not take away. Simulated with lognormal dollars (standard
-deviation of the log 1 to 1.5, 50 to 1,000 tasks) and with 20 to 200 clusters, one of them ten times the
-others: bounds promised to miss one time in 20 or 40 miss at most 1.15 times as often as that."""
 
 _DOUBLINGS = 40
 _HALVINGS = 40
@@ -50,26 +42,27 @@ def cost_ratio(
     second: Floats,
     *,
     tails: tuple[float, float] = (0.025, 0.025),
+    unseen: float = 0.0,
 ) -> Ratio | None:
     """Dollars of the first by those of the second, paired over tasks.
 
     The bounds enclose every ratio r for which "first - r * second is zero on average" is not rejected
     (Fieller). Dollars are skewed: a few tasks cost many times the others. Where they dominate, Student's
     test with a degree of freedom per task misses one time in nine where it promises one in twenty, so
-    only tasks (clusters) that carry the spread are counted: (sum e^2)^2 / sum e^4.
+    only tasks (clusters) that carry the spread are counted, see `careful_freedom`.
 
     Args:
         sample: The tasks.
         first: [T] dollars.
         second: [T] dollars of the same tasks.
         tails: Accepted chance that the truth is below the lower bound, and above the upper.
+        unseen: Widen the upper bound as if so many tasks (clusters) besides had cost twice as much: that
+            none did among a few does not show that none ever does.
 
     Returns:
         The ratio; None when the second costs nothing at all.
 
-    Source: Fieller (1954), Some problems in interval estimation; counting effective clusters is in the
-    spirit of Carter, Schnepel and Steigerwald (2017), Asymptotic behavior of a t-test robust to cluster
-    heterogeneity.
+    Source: Fieller (1954), Some problems in interval estimation.
     """
     below, total = float(second.sum()), float(first.sum())
     if below == 0:
@@ -77,7 +70,7 @@ def cost_ratio(
     value = total / below
     if sample.groups < 2:
         return Ratio(value, 0.0, math.inf)
-    test = _Test(sample, first / below, second / below)
+    test = _Test(sample, first / below, second / below, unseen=unseen)
     low = test.bound(value, tail=tails[0], upwards=False)
     high = test.bound(value, tail=tails[1], upwards=True)
     return Ratio(value, max(0.0, low), high)
@@ -86,10 +79,11 @@ def cost_ratio(
 class _Test:
     """Is a ratio too low or too high?"""
 
-    def __init__(self, sample: Sample, first: Floats, second: Floats) -> None:
+    def __init__(self, sample: Sample, first: Floats, second: Floats, *, unseen: float) -> None:
         sums = sample.sums(np.stack([first, second], axis=1))
         self.first, self.second = sums[:, 0], sums[:, 1]
         self.size = sample.size / sample.tasks
+        self.doubt2 = (unseen / sample.groups) ** 2
 
     def bound(self, value: float, *, tail: float, upwards: bool) -> float:
         """The last ratio on one side of the one seen that is not rejected."""
@@ -118,12 +112,14 @@ class _Test:
 
         rest = self.first - ratio * self.second
         total, groups = float(rest.sum()), rest.size
-        squares = (rest - total * self.size) ** 2  # a large cluster is not an outlier by its size
-        spread = float(squares.sum())
+        rest = rest - total * self.size  # a large cluster is not an outlier by its size
+        spread = float((rest**2).sum())
         scale = float((self.first**2).sum() + ratio * ratio * (self.second**2).sum())
-        if spread < 1e-13 * scale:  # rounding of costs that are all alike
+        alike = spread < 1e-13 * scale  # but for rounding
+        doubt2 = self.doubt2 if upwards else 0.0
+        if alike and not doubt2:
             return total < 0 if upwards else total > 0
-        effective = spread * spread / float((squares**2).sum())
-        freedom = min(groups - 1.0, max(_FEWEST, _CAREFUL * effective))
-        reach = float(stdtrit(freedom, 1 - tail)) * math.sqrt(spread * groups / (groups - 1))
+        freedom = groups - 1.0 if alike else careful_freedom(rest)
+        student = float(stdtrit(freedom, 1 - tail))
+        reach = student * math.sqrt(spread * groups / (groups - 1) + doubt2)
         return total < -reach if upwards else total > reach

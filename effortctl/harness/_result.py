@@ -25,6 +25,9 @@ Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Range = tuple[Number, Number]
 """Low and high end of an interval."""
 
+_EQUAL: Final = 0.01
+"""Quality is called equal where no larger loss than a point is in the interval; as `EPSILON` of the verdict."""
+
 Decision = Literal["route", "keep_fixed", "inconclusive"]
 
 
@@ -78,7 +81,8 @@ class Verdict(Value):
         decision: `route`, `keep_fixed` or `inconclusive`.
         policy: The policy to use: the one that pays, or the fixed choice to keep.
         baseline: The fixed choice it was held against.
-        saving: Share of the baseline's dollars that is saved; negative if it costs more.
+        saving: Share of the baseline's dollars that the policy saves; negative if it costs more, 0 where
+            the baseline is kept.
         ci95: Of the saving, paired over tasks.
         quality_difference: Mean quality minus that of the baseline.
         quality_ci95: Of the difference, paired over tasks.
@@ -109,13 +113,23 @@ class Verdict(Value):
             money = f"saves {saving} % [{low}, {high}]"
         else:
             money = f"costs {-saving} % [{-high}, {-low}] more"
-        return f"ROUTE: {self.policy.replace('_', ' ')} {money} {self._quality()}"
+        return f"ROUTE: {self.policy.replace('_', ' ')} {money}{self._quality()}"
+
+    @property
+    def kind_of_quality(self) -> Literal["better", "lower", "equal"] | None:
+        """How its quality compares with the baseline's; None where a loss of over a point may be true."""
+        low, high = self.quality_ci95
+        if low > 0:
+            return "better"
+        if high < 0:
+            return "lower"
+        return "equal" if low >= -_EQUAL else None
 
     def _quality(self) -> str:
-        low, high = self.quality_ci95
-        kind = "better" if low > 0 else "lower" if high < 0 else "equal"
-        points = ", ".join(f"{100 * end:+.1f}" for end in (low, high))
-        return f"at {kind} quality ({100 * self.quality_difference:+.1f} pts [{points}])"
+        points = ", ".join(f"{100 * end:+.1f}" for end in self.quality_ci95)
+        change = f"{100 * self.quality_difference:+.1f} pts [{points}]"
+        kind = self.kind_of_quality
+        return f", quality {change}" if kind is None else f" at {kind} quality ({change})"
 
 
 class Bin(Value):
@@ -132,7 +146,7 @@ class Calibration(Value):
     Attributes:
         brier: Mean squared error.
         log_loss: Mean negative log-likelihood, in nats.
-        ece: Expected calibration error over bins of equal mass.
+        ece: Expected calibration error over the bins.
         baseline_log_loss: Of predicting each arm's mean on the learning tasks.
         auc: Area under the ROC curve, or null where all outcomes are alike.
         bins: Reliability table.

@@ -104,6 +104,8 @@ BAD = {
     "ragged after a long cell": ('id,input,target\n"a\nb",x,1\nc,d\n', "line 4: 2 cells"),
     "open quote": ('id,input,target\na,"x,1\n', "not CSV"),
     "header twice": ("id,id,input\na,b,c\n", "column 'id' is named twice"),
+    "semicolons": ("id;input\na;b\n", "line 1: the columns are separated by semicolons"),
+    "tabs": ("id\tinput\na\tb\n", "line 1: the columns are separated by tabs"),
     "only a header": ("id,input,target\n", "has no cases"),
     "empty": ("", "is empty"),
     "blank": (" \n \n", "is empty"),

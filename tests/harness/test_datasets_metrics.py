@@ -3,7 +3,7 @@
 import pytest
 
 from effortctl import Task
-from effortctl._errors import ConfigError, VerifierError
+from effortctl._errors import ConfigError, EffortctlWarning, VerifierError
 from effortctl._types import Case
 from effortctl.harness.datasets import METRIC_NAMES, load_dataset, metric_named
 
@@ -98,7 +98,8 @@ def test_a_check_that_cannot_tell_is_no_score():
         raise RuntimeError("no")
 
     dataset = load_dataset([{"id": "a", "input": "x"}], metric="verifier", verify=crash)
-    with pytest.raises(VerifierError, match="cannot be scored: RuntimeError"):
+    told = pytest.warns(EffortctlWarning, match="crash raised RuntimeError")
+    with told, pytest.raises(VerifierError, match="cannot be scored: RuntimeError"):
         dataset.score(dataset["a"], "x")
 
 

@@ -124,14 +124,18 @@ def test_clusters_widen_the_interval(policy):
     assert widths[0] > 2 * widths[1]
 
 
-def test_intervals_cover_the_true_mean(policy):
+@pytest.mark.parametrize(
+    "skewed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["even", "skewed"]
+)
+def test_intervals_cover_the_true_mean(policy, skewed):
     rng = np.random.default_rng(11)
     template = world(40, seed=3)
     j = template.arms.index("big")
     hits = 0
     for _ in range(200):
         cost = template.cost_usd.copy()
-        cost[:, j] = rng.gamma(4, 0.25, len(template))
+        even = rng.gamma(4, 0.25, len(template))
+        cost[:, j] = rng.lognormal(-0.5, 1.0, len(template)) if skewed else even
         found = forecast(policy, [Volume("any", 10)], outcomes=replace(template, cost_usd=cost))
         amount = named(found)["fixed:big"].usd_per_month
         hits += amount.low <= 10 <= amount.high

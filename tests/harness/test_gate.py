@@ -343,3 +343,23 @@ def test_markdown_is_a_table_that_names_cannot_break(mixed):
     assert {row.count("|") for row in rows} == {6}
     assert r"\<b\>\|" in text
     assert "<b>" not in text
+
+
+@pytest.mark.parametrize(("tasks", "status"), [(40, "inconclusive"), (100, "pass")])
+def test_a_few_tasks_without_a_dearer_one_do_not_show_that_dollars_stay(tasks, status):
+    same = result_of(quality=np.ones(tasks), cost_usd=np.full(tasks, 0.01))
+    found = gate(same, Limits(max_cost_increase=0.05), policy="p", baseline=same)
+    assert found.status == status
+    assert found.n_needed == (None if status == "pass" else 61)
+
+
+@pytest.mark.slow
+def test_rare_doublings_of_the_dollars_are_seldom_waved_through():
+    rng = np.random.default_rng(3)
+    passed = 0
+    for _ in range(600):
+        base = rng.lognormal(0, 1, 40)
+        run = base * np.where(rng.random(40) < 0.05, 2.0, 1.0)  # 5 % more on average
+        judge = Judge(Sample(None, 40), 0.05, 2)
+        passed += judge.cost_increase(run, base, limit=0.049).status == "pass"
+    assert passed <= 0.05 * 600

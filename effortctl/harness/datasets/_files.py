@@ -26,6 +26,8 @@ _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _PICKLE_PROTOCOLS: Final = range(2, 8)
+_OTHER_SEPARATORS: Final = {";": "semicolons", "\t": "tabs"}
+"""What spreadsheets write instead of commas, depending on the country."""
 
 
 def refuse_unreadable(path: Path) -> None:
@@ -210,6 +212,13 @@ def _header(reader: Any, path: Path) -> list[str]:
     if not header or twice:
         what = f"column {twice[0]!r} is named twice" if twice else "there is no header"
         raise StoreError(f"{path}, line 1: {what}; give every column one name in the first line")
+    if len(header) == 1:
+        for sign, name in _OTHER_SEPARATORS.items():
+            if sign in header[0]:
+                raise StoreError(
+                    f"{path}, line 1: the columns are separated by {name}, expected commas; save it as CSV "
+                    "with commas"
+                )
     return header
 
 

@@ -112,11 +112,17 @@ def _open(source: str | Path | Iterable[Case | Mapping[str, Any]]) -> _Opened:
     if isinstance(source, str) and names_python(source):
         return _Opened(source, _numbered(call_factory(source)), trusted=True)
     if isinstance(source, str | Path):
-        return _Opened(Path(source).name, _file_records(Path(source).expanduser()))
+        return _Opened(Path(source).name, file_records(Path(source).expanduser()))
     return _Opened("cases", _numbered(source), trusted=True)
 
 
-def _file_records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def file_records(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The rows of a table or JSON file, each with its place; nothing is checked but that they are rows.
+
+    Raises:
+        StoreError: The file cannot be read, or is no table.
+        ConfigError: Its ending is not known.
+    """
     plain = path.name.lower().removesuffix(".gz")
     reader = _READERS.get(Path(plain).suffix)
     if reader is not None or path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -117,9 +118,13 @@ class Bench:
         if not base.sum() > 0:
             return 0.0, (0.0, 0.0)
         values = np.stack([cost, base], axis=1)
+        saving = float(_saved(values.sum(axis=0)[None])[0])
         drawn = self.sample.drawn(values, _saved, draws=DRAWS, seed=self.seed)
-        interval = self.sample.percentiles(drawn, level=self.level)
-        return float(_saved(values.sum(axis=0)[None])[0]), interval
+        low, high = self.sample.accelerated(
+            drawn, saving, influence=(1 - saving) * base - cost, level=self.level
+        )
+        least = 1 - float(cost.max() / base.mean())  # of one cluster alone nothing more is known
+        return saving, (low if math.isfinite(low) else least, min(high, 1.0))
 
     def equal_quality(
         self, cost: Floats, quality: Floats, *, other: tuple[Floats, Floats]
@@ -164,11 +169,14 @@ class Bench:
         if not np.isfinite(dollars) or not totals[-2] > 0:
             return None
         drawn = self.sample.drawn(values, ratios, draws=DRAWS, seed=self.seed)
+        ratio = float(dollars * self.sample.tasks / totals[-2])
+        low, high = self.sample.percentiles(drawn[:, 0], ratio, level=self.level)
+        dearest = float(max(cost.max(), other[0].max()) * self.sample.tasks / totals[-2])
         return Equal(
             float(dollars),
-            float(dollars * self.sample.tasks / totals[-2]),
-            self.sample.percentiles(drawn[:, 0], level=self.level),
-            float(1 + (drawn[:, 1] >= 1 - 1e-9).sum()) / (1 + len(drawn)),
+            ratio,
+            (max(low, 0.0), high if math.isfinite(high) else dearest),
+            self.sample.cautious(float(1 + (drawn[:, 1] >= 1 - 1e-9).sum()) / (1 + len(drawn))),
             self.sample.tasks,
         )
 

@@ -89,7 +89,6 @@ def evaluate(  # noqa: PLR0913 - one keyword per decision, each with a default t
         check,
         seed,
         model=None if policy is None else policy.model,
-        value_usd=target.only("value_usd"),
         by_category=cluster_by_category,
     )
     folds, how = _folds(field, lives, teacher, policy=policy, tell=tell)

@@ -138,12 +138,14 @@ def _useless(matrix: OutcomeMatrix, arm: str) -> str | None:
 
 def _whole(matrix: OutcomeMatrix, check: Check, dropped: dict[str, int]) -> Bools:
     """Test tasks that can be replayed, whatever a policy does."""
-    scored = ~np.isnan(matrix.score).any(axis=1)
+    tried = ~np.isnan(matrix.score).any(axis=1)
+    scored = matrix.whole
     priced = ~np.isnan(matrix.cost_usd).any(axis=1)
     checked = check.checked(matrix)
     evidence = "answer" if check.kind == "agreement" else "verdict"
     for reason, missing in (
-        ("test tasks without a score of every arm", ~scored),
+        ("test tasks without a score of every arm", ~tried),
+        ("test tasks an arm only tried because another had failed", tried & ~scored),
         ("test tasks without cost_usd of every arm", scored & ~priced),
         (f"test tasks without a recorded {evidence} of every arm", scored & priced & ~checked),
     ):
@@ -169,9 +171,9 @@ def _fresh(learn: OutcomeMatrix, test: OutcomeMatrix, dropped: dict[str, int]) -
 
 
 def complete(matrix: OutcomeMatrix, check: Check) -> Bools:
-    """[T] tasks that every arm was tried on, with dollars and evidence."""
-    holes = np.isnan(matrix.score) | np.isnan(matrix.cost_usd)
-    return np.asarray(~holes.any(axis=1) & check.checked(matrix))
+    """[T] tasks that every arm was tried on whatever others did, with dollars and evidence."""
+    priced = ~np.isnan(matrix.cost_usd).any(axis=1)
+    return np.asarray(matrix.whole & priced & check.checked(matrix))
 
 
 def _enough(test: OutcomeMatrix, learn: OutcomeMatrix | None, check: Check) -> None:

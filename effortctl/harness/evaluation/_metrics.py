@@ -62,11 +62,12 @@ def _regret(run: Run, bench: Bench) -> float | None:
 
 
 def _against_best(run: Run, bench: Bench) -> Metrics:
-    """Paired with the best fixed arm: exact McNemar where outcomes are right or wrong."""
-    score = bench.lives.score[:, bench.best]
-    found = bench.sample.mean(run.quality - score)
+    """Paired with the best fixed arm: exact McNemar where independent outcomes are right or wrong."""
+    score, sample = bench.lives.score[:, bench.best], bench.sample
+    found = sample.mean(run.quality - score, caution=1.0)
     deviation = found.error * math.sqrt(found.tasks)
-    plain = bool(np.isin(score, (0, 1)).all() and np.isin(run.quality, (0, 1)).all())
+    alone = sample.groups == sample.tasks
+    plain = alone and bool(np.isin(score, (0, 1)).all() and np.isin(run.quality, (0, 1)).all())
     wins, losses = int((run.quality > score).sum()), int((run.quality < score).sum())
     return {
         "quality_minus_best_arm": found.value,

@@ -113,10 +113,12 @@ def calibration_of(done: Evaluated) -> Calibration:
         p[fold.rows], constant[fold.rows] = fold.expected.p, fold.arm_quality
     inside = np.clip(constant, 1e-3, 1 - 1e-3)
     report = calibration(p, done.lives.score, baseline=inside, arms=done.field.test.arms)
+    gaps = sum(b.count * abs(b.predicted - b.observed) for b in report.table)
     return Calibration(
         brier=report.brier,
         log_loss=report.log_loss,
-        ece=report.ece,
+        # Of the bins that are shown: a mean over arms would be mostly the noise of small bins.
+        ece=gaps / p.size,
         baseline_log_loss=report.baseline_log_loss,
         auc=report.auc,
         bins=tuple(

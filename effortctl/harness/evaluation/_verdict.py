@@ -5,6 +5,7 @@ best fixed arm with no more than a point of quality lost; it is *better* for no 
 or its curve reaches the *same* quality for less, and it is not seen to lose more than a point itself. And
 it must be shown to lie above every mixture of fixed arms, so that no change of the default would do the
 same. Where the user said what a correct answer is worth, it pays if it is worth more than every fixed arm.
+Where the user set dollars or a quality to keep, and the policy keeps them, better or cheaper is enough.
 """
 
 from __future__ import annotations
@@ -46,18 +47,29 @@ _SIMPLEST = ("fixed_ladder", "routing_only", "plan")
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Something that has to be shown: a mean is above a number."""
+    """Something that has to be shown: a mean is above a number.
+
+    Attributes:
+        mean: The mean.
+        null: The number.
+        reached: A mean without any doubt may also be the number itself.
+    """
 
     mean: Mean
     null: float
+    reached: bool = False
 
     @property
     def p(self) -> float:
         """One-sided p-value."""
+        if self.reached and not self.mean.error and self.mean.value == self.null:
+            return 0.0
         return self.mean.p_above(self.null)
 
     def needed(self, alpha: float) -> int | None:
         """Tasks that would show it, if the mean seen is the true one."""
+        if self.p == 0:
+            return 2
         return self.mean.needed(self.null, alpha=alpha)
 
 
@@ -129,24 +141,41 @@ def trial(name: str, run: Run, bench: Bench, equal: Equal | None) -> Trial:
     sample, lives = bench.sample, bench.lives
     if bench.target.kind == "value_usd":
         value = bench.target.amount
-        worth = value * run.quality - run.cost_usd
-        fixed = value * lives.score - lives.cost_usd
+        gained = value * (run.quality[:, None] - lives.score)
+        spent = run.cost_usd[:, None] - lives.cost_usd
         parts = tuple(
-            Shown(sample.mean(worth - fixed[:, j], caution=value), 0.0)
+            Shown(sample.worth(gained[:, j], spent[:, j], caution=value), 0.0)
             for j in range(len(bench.arms))
         )
         return Trial(name, run, (parts,), ())
     base_cost, base_score = lives.cost_usd[:, bench.baseline], lives.score[:, bench.baseline]
     better = sample.mean(run.quality - base_score, caution=1.0)
-    cheaper = sample.mean(base_cost - run.cost_usd)
-    affordable = sample.mean((1 + COST_SLACK) * base_cost - run.cost_usd)
+    cheaper = sample.dollars(base_cost - run.cost_usd)
+    affordable = sample.dollars((1 + COST_SLACK) * base_cost - run.cost_usd)
     claims: tuple[tuple[Shown | Drawn, ...], ...] = (
         (Shown(cheaper, 0.0), Shown(better, -EPSILON)),
-        (Shown(better, 0.0), Shown(affordable, 0.0)),
+        (Shown(better, 0.0), Shown(affordable, 0.0, reached=True)),
     )
     if equal is not None and better.value >= -EPSILON:
         claims = (*claims, (Shown(cheaper, 0.0), Drawn(equal)))
+    if _meets(run, bench):
+        claims = (*claims, (Shown(better if _spends(bench) else cheaper, 0.0),))
     return Trial(name, run, claims, (Shown(bench.gain(run.cost_usd, run.quality), 0.0),))
+
+
+def _meets(run: Run, bench: Bench) -> bool:
+    """The policy is seen to keep a target of the user's own; fixed arms need no more, either."""
+    amount = bench.target.amount
+    if bench.target.kind == "max_cost_usd":
+        return bool(run.cost_usd.mean() <= (1 + COST_SLACK) * amount)
+    return bench.target.kind == "min_quality" and bool(run.quality.mean() >= amount - EPSILON)
+
+
+def _spends(bench: Bench) -> bool:
+    """For this target more quality is wanted, not fewer dollars; also where no arm has enough of it."""
+    if bench.target.kind == "max_cost_usd":
+        return True
+    return bool(bench.arm_means[1][bench.baseline] < bench.target.amount - EPSILON)
 
 
 def paying(trials: Sequence[Trial], *, level: float) -> list[Trial]:
@@ -186,9 +215,8 @@ def decide(
     base = bench.arms[bench.baseline]
     if good:
         chosen = _simplest(good, added)
-        return _verdict(
-            good[chosen], bench, decision="route", reason=_why_route(chosen, good, added, bench)
-        )
+        reason = _why_route(chosen, good, added, bench) + _wanted(good[chosen].run, bench)
+        return _verdict(good[chosen], bench, decision="route", reason=reason)
     alpha = (1 - bench.level) / max(1, len(trials))
     hopeful = [
         (need, each)
@@ -206,19 +234,35 @@ def decide(
             decision="inconclusive",
             n_needed=_rounded(need),
             reason=f"{_said(each.name)} looks better than {base}, but not beyond the noise of "
-            f"{bench.sample.tasks:,} tasks; if what was seen is true, about {_rounded(need):,} would "
-            "show it.",
+            f"{_counted(bench.sample.tasks, bench)}; if what was seen is true, about "
+            f"{_counted(_rounded(need), bench)} would show it.",
         )
     closest = min(trials, key=lambda t: t.p, default=None)
     reason = f"no policy is shown to be cheaper at the quality of {base}, or better at its cost"
     if closest is None:
         return _kept(bench, f"{reason}: on these tasks every policy is one fixed arm.")
-    return _verdict(
-        closest,
-        bench,
-        decision="keep_fixed",
-        reason=f"{reason}; {_said(closest.name)} came closest.",
+    seen = _verdict(closest, bench, decision="inconclusive", reason=reason)
+    return _kept(bench, f"{reason}; {_said(closest.name)} came closest{_how_close(seen)}.")
+
+
+def _how_close(seen: Verdict) -> str:
+    """What was seen of a policy that does not pay: `, at 12 % less [-3, 25] and -0.4 points [-2.1, +1.3]`."""
+    ends = seen.ci95 if seen.saving >= 0 else (-seen.ci95[1], -seen.ci95[0])
+    low, high = (round(100 * end) for end in ends)
+    word = "less" if seen.saving >= 0 else "more"
+    points = ", ".join(f"{100 * end:+.1f}" for end in seen.quality_ci95)
+    return (
+        f", at {100 * abs(seen.saving):.0f} % {word} [{low}, {high}] and "
+        f"{100 * seen.quality_difference:+.1f} points [{points}]"
     )
+
+
+def _counted(tasks: int, bench: Bench) -> str:
+    """So many tasks; and clusters, where tasks come in them, because it is those that count."""
+    sample = bench.sample
+    if sample.groups == sample.tasks:
+        return f"{tasks:,} tasks"
+    return f"{tasks:,} tasks in {-(-tasks * sample.groups // sample.tasks):,} clusters"
 
 
 def _matters(run: Run, bench: Bench) -> bool:
@@ -270,6 +314,16 @@ def _why_route(
     return f"{start}; prediction adds nothing beyond noise to a fixed ladder (it saves {by})."
 
 
+def _wanted(run: Run, bench: Bench) -> str:
+    """The user's own target, and how near the policy was seen to come."""
+    amount = bench.target.amount
+    if bench.target.kind == "max_cost_usd":
+        return f" Wanted: at most ${amount:.3g} per task; seen: ${run.cost_usd.mean():.3g}."
+    if bench.target.kind == "min_quality":
+        return f" Wanted: {amount:.1%} quality; seen: {run.quality.mean():.1%}."
+    return ""
+
+
 def _said(policy: str) -> str:
     """A policy's name inside a sentence."""
     article = "the " if policy in ("plan", "fixed_ladder") else ""
@@ -284,7 +338,6 @@ def _verdict(
     reason: str,
     n_needed: int | None = None,
 ) -> Verdict:
-    keep = bench.arms[bench.baseline]
     saving, saving_ci = bench.saving_of(each.run.cost_usd)
     difference = bench.sample.mean(
         each.run.quality - bench.lives.score[:, bench.baseline], caution=1.0
@@ -292,8 +345,8 @@ def _verdict(
     low, high = difference.interval(bench.level)
     return Verdict(
         decision=decision,
-        policy=keep if decision == "keep_fixed" else each.name,
-        baseline=keep,
+        policy=each.name,
+        baseline=bench.arms[bench.baseline],
         saving=saving,
         ci95=saving_ci,
         quality_difference=difference.value,
@@ -304,6 +357,7 @@ def _verdict(
 
 
 def _kept(bench: Bench, reason: str) -> Verdict:
+    """The arm to keep saves nothing against itself."""
     keep = bench.arms[bench.baseline]
     return Verdict(
         decision="keep_fixed",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from effortctl._features import approximate_tokens
-from effortctl.harness.evaluation._intervals import Mean, Sample
+from effortctl.harness.evaluation._intervals import Sample
 from effortctl.harness.forecast._spend import Choice, Recorded
 from effortctl.harness.forecast._volume import Volume
 
@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DRAWS = 2000
+
+_FARTHEST = 50.0
+"""Largest exponent of a resample that was spread."""
+
+_LEAST_SHARE = 0.2
+"""Below this share of the mean a resample says too little of the arms; they keep their shares of it."""
 
 _APART = 7919
 """Seeds of categories are this far apart, so that their resamples have nothing to do with each other."""
@@ -165,8 +171,9 @@ def prompt_factors(
 def _per_task(recorded: Recorded, source: Source) -> tuple[Floats, Floats]:
     """[P, K] mean dollars per task, and [D, P, K] resampled ones.
 
-    Resamples are spread until the interval of a mean is as wide as Student's, without which few tasks
-    give too narrow an interval.
+    Resamples are spread until the interval of a choice's dollars is as wide as Student's on the logarithm,
+    with the few degrees of freedom that skewed dollars have. Without that the upper end is too low: what
+    was not seen is above.
     """
     rows = list(source.rows)
     values = np.stack([spend.usd[rows] for spend in recorded.spends], axis=1)
@@ -176,18 +183,36 @@ def _per_task(recorded: Recorded, source: Source) -> tuple[Floats, Floats]:
     columns = np.concatenate([flat[:, used], np.ones((tasks, 1))], axis=1)
     sample = sample_of(recorded.matrix, rows)
     totals = np.concatenate(list(sample.resampled(columns, draws=DRAWS, seed=source.seed)))
-    mean = flat.mean(axis=0)
-    drawn = np.zeros((DRAWS, flat.shape[1]))
-    away = totals[:, :-1] / totals[:, -1:] - mean[used]
-    drawn[:, used] = np.maximum(0.0, mean[used] + _spread(sample.groups) * away)
-    return mean.reshape(shape), drawn.reshape(DRAWS, *shape)
+    mean, drawn = values.mean(axis=0), np.zeros((DRAWS, flat.shape[1]))
+    drawn[:, used] = totals[:, :-1] / totals[:, -1:]
+    spread = [_spread(sample, total) for total in values.sum(axis=2).T]
+    return mean, _leaning(drawn.reshape(DRAWS, *shape), mean, np.array(spread))
 
 
-def _spread(groups: int) -> float:
-    if groups < 2:
+def _spread(sample: Sample, dollars: Floats) -> float:
+    """How many times wider than its resamples the interval of a mean has to be."""
+    if sample.groups < 2:
         return 1.0
-    student = Mean(0.0, 1.0, groups - 1, groups).interval()[1]
-    return student / NormalDist().inv_cdf(0.975) * math.sqrt(groups / (groups - 1))
+    student = replace(sample.dollars(dollars), value=0.0, error=1.0).interval()[1]
+    return student / NormalDist().inv_cdf(0.975) * math.sqrt(sample.groups / (sample.groups - 1))
+
+
+def _leaning(drawn: Floats, mean: Floats, spread: Floats) -> Floats:
+    """Resampled dollars, spread; a choice's total in proportion to what it is, so never below zero.
+
+    Args:
+        drawn: [D, P, K] dollars by arm.
+        mean: [P, K] their means.
+        spread: [P] how far they are spread.
+    """
+    wide = np.maximum(0.0, mean + spread[:, None] * (drawn - mean))
+    total, usual = wide.sum(axis=2), mean.sum(axis=1)
+    share = total / np.where(usual > 0, usual, 1.0)
+    grown = np.exp(np.minimum(share - 1, _FARTHEST))
+    near = share > _LEAST_SHARE
+    factor = grown / np.where(near, share, 1.0)
+    found: Floats = np.where(near[:, :, None], wide * factor[:, :, None], mean * grown[:, :, None])
+    return found
 
 
 def _shocks(uncertainty: float, seed: int) -> Floats:

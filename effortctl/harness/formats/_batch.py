@@ -20,8 +20,8 @@ from effortctl._types import EFFORTS, Answer, Arm, Call, Case, Task
 from effortctl.backends._exchange import Exchange
 from effortctl.backends._replies import read_reply
 from effortctl.backends._requests import chat_request, responses_request
-from effortctl.harness.datasets._files import Numbered, json_lines
-from effortctl.harness.formats._dollars import Bill
+from effortctl.harness.datasets._files import Numbered, as_object, json_lines
+from effortctl.harness.formats._dollars import Bill, readable
 from effortctl.harness.formats._samples import Intake, Sample
 
 MAX_REQUESTS: Final = 50_000
@@ -178,6 +178,7 @@ def read(paths: Sequence[Path], intake: Intake) -> Iterator[Sample]:
         if not isinstance(name, str) or not name:
             raise StoreError(f"{place}: custom_id is missing; expected a line of a batch file")
         if "body" in record and "response" not in record:
+            as_object(record["body"], f"{place}, body")
             requests[name] = record
             continue
         if name in results:
@@ -209,9 +210,11 @@ def _sample(
         return None
     asked = request.get("body", {}) if request is not None else {}
     custom = CustomId.parse(name)
-    model = str(asked.get("model") or body.get("model") or "unknown")
+    model = readable(str(asked.get("model") or body.get("model") or "unknown"))
     arm = Arm(
-        name=custom.arm or model, model=model, api="responses" if "output" in body else "chat"
+        name=readable(custom.arm or model),
+        model=model,
+        api="responses" if "output" in body else "chat",
     )
     answer = _answer(arm, response, body, asked=asked)
     if answer is None:

@@ -121,11 +121,17 @@ class Prices:
         return self._arms[key]
 
 
+def readable(name: str) -> str:
+    """A name without the halves of characters that JSON can hold and nothing else can."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def _priced_arm(name: str, bill: Bill, own: Price | None) -> Arm:
+    name, model = readable(name), readable(bill.model)
     if own is not None:
-        return Arm(name=name, model=bill.model, price=own)
+        return Arm(name=name, model=model, price=own)
     catalog = load_catalog()
-    provider, model = bill.provider, bill.model
+    provider = bill.provider
     prefix, slash, rest = model.partition("/")
     if slash and (prefix in catalog.endpoints or prefix in _PROVIDERS) and provider is None:
         provider, model = prefix, rest

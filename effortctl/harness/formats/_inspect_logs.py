@@ -6,6 +6,7 @@ Its token counts leave cached tokens out of the input; ours contain them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -126,7 +127,8 @@ def grade(value: Any, place: str) -> float | None:
     if value is None or isinstance(value, dict | list):
         return None
     if isinstance(value, bool | int | float):
-        return float(value)
+        with suppress(OverflowError):
+            return float(value)
     found = _GRADES.get(value, _WORDS.get(str(value).lower()))
     return amount(value, "scores", place) if found is None else found
 

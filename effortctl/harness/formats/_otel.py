@@ -29,7 +29,7 @@ from effortctl.harness.formats._samples import (
     usage_of,
 )
 
-_CALLS: Final = frozenset({None, "chat", "generate_content", "text_completion"})
+_CALLS: Final = frozenset({"chat", "generate_content", "text_completion"})
 _EFFORTS: Final = (
     *("effortctl.effort", "gen_ai.request.reasoning.level"),
     *("gen_ai.request.reasoning_effort", "gen_ai.openai.request.reasoning_effort"),
@@ -56,7 +56,8 @@ class Span:
         named = "gen_ai.request.model" in self.attributes or (
             "gen_ai.response.model" in self.attributes
         )
-        return named and self.attributes.get("gen_ai.operation.name") in _CALLS
+        operation = self.attributes.get("gen_ai.operation.name")
+        return named and (operation is None or plain_text(operation) in _CALLS)
 
     @property
     def arm(self) -> tuple[str, str | None]:

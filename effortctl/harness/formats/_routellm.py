@@ -59,7 +59,10 @@ def model_columns(path: Path, rows: Sequence[Numbered]) -> list[str]:
         for name in header
         if name.lower() not in _NOT_MODELS
         and not (name.endswith(RESPONSE) and name.removesuffix(RESPONSE) in header)
-        and all(not str(row[name]) or str(row[name]).lower() in _RIGHT for _, row in rows[:50])
+        and (
+            name + RESPONSE in header
+            or all(not str(row[name]) or str(row[name]).lower() in _RIGHT for _, row in rows[:50])
+        )
     ]
     if "prompt" not in header or len(models) < 2:
         raise StoreError(

@@ -20,6 +20,9 @@ from effortctl.stores import OutcomeRow
 CHARS_PER_TOKEN: Final = 4
 """For estimates the user asked for; English text has about so many."""
 
+_MOST_TOKENS: Final = 1e12
+"""No answer has more; a larger count is a mistake in the file."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
@@ -248,7 +251,7 @@ def count(value: Any, what: str, place: str) -> int | None:
     number = amount(value, what, place)
     if number is None:
         return None
-    if number != int(number):
+    if number != int(number) or number > _MOST_TOKENS:
         raise StoreError(f"{place}: {what} are {number:g}, expected a whole number")
     return int(number)
 

@@ -82,8 +82,13 @@ class Judge:
         )
 
     def cost_increase(self, run: Floats, base: Floats, *, limit: float) -> Criterion:
-        """Share by which dollars rise against the baseline: ratio of sums, minus one."""
-        found = cost_ratio(self.sample, run, base, tails=(self.alpha / self.count, self.alpha))
+        """Share by which dollars rise against the baseline: ratio of sums, minus one.
+
+        Without any difference the upper bound is that of the rule of three: that no task among n cost
+        twice as much does not show that none does.
+        """
+        tails = self.alpha / self.count, self.alpha
+        found = cost_ratio(self.sample, run, base, tails=tails, unseen=self._rule_of_three)
         if found is None:
             return _from_nothing(run, limit)
         excess = self.sample.mean(run - (1 + limit) * base)
@@ -93,6 +98,7 @@ class Judge:
             seen=found.value - 1,
             bounds=(found.low - 1, found.high - 1),
             deviation=_deviation(excess) / float(base.mean()),
+            rare=1.0,
         )
 
     # --- against numbers ---------------------------------------------------------------------------
@@ -143,13 +149,17 @@ class Judge:
         Those are whole clusters as long as no task differs; else as many as the design effect says.
         """
         tasks, groups = self.sample.tasks, self.sample.groups
-        rule_of_three = -math.log(self.alpha) / NormalDist().inv_cdf(1 - self.alpha)
         alone = float(values.std()) / math.sqrt(tasks)
         together = self.sample.mean(values).error
         effect = tasks / groups
         if alone > 0 and math.isfinite(together):
             effect = min(effect, max(1.0, (together / alone) ** 2))
-        return _LUMPS * rule_of_three * effect * math.sqrt(groups / tasks)
+        return _LUMPS * self._rule_of_three * effect * math.sqrt(groups / tasks)
+
+    @property
+    def _rule_of_three(self) -> float:
+        """Tasks that a bound of nothing but doubt stands for, in standard errors: -ln(alpha) / z."""
+        return -math.log(self.alpha) / NormalDist().inv_cdf(1 - self.alpha)
 
     def _bounds(self, found: Mean) -> tuple[float, float]:
         """Lower bound for the failing side, upper bound for the passing side."""

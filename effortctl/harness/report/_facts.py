@@ -54,6 +54,12 @@ def _effort_order(result: EvalResult, name: str) -> tuple[int, float]:
     return (known.index(arm.effort) if arm.effort in known else len(known), arm.cost_usd)
 
 
+def level(result: EvalResult) -> str:
+    """Nominal coverage of the result's intervals: `95%`."""
+    known = result.provenance.get("level")
+    return f"{100 * known:.3g}%" if isinstance(known, float) and 0 < known < 1 else "95%"
+
+
 def policy_names(result: EvalResult) -> list[str]:
     """Policies worth a mark of their own, the most interesting first; fixed arms have theirs."""
     names = [name for name in result.policies if not is_fixed_arm(result, name)]
@@ -115,19 +121,20 @@ def headline(result: EvalResult) -> Headline:
 
 def _route(verdict: Verdict) -> str:
     who, base = _capital(policy_label(verdict.policy)), policy_label(verdict.baseline)
-    low, high = verdict.quality_ci95
-    quality = (
-        f"({_text.points(verdict.quality_difference)} points "
-        f"{_text.points_range(verdict.quality_ci95)})"
-    )
+    points = _text.points(verdict.quality_difference)
+    spread = _text.points_range(verdict.quality_ci95)
+    quality, kind = f"({points} points {spread})", verdict.kind_of_quality
     if verdict.ci95[0] > 0:
-        how = "better" if low > 0 else "lower" if high < 0 else "equal"
         saving = f"{_text.whole_percent(verdict.saving)} {_text.percent_range(verdict.ci95, 0)}"
-        return f"{who} saves {saving} against {base} at {how} quality {quality}."
+        if kind is None:
+            return (
+                f"{who} saves {saving} against {base}; quality changes by {points} points {spread}."
+            )
+        return f"{who} saves {saving} against {base} at {kind} quality {quality}."
     costs = (
         f"{_text.whole_percent(-verdict.saving)} {_text.percent_range(_negated(verdict.ci95), 0)}"
     )
-    if low > 0:
+    if kind == "better":
         return f"{who} is better than {base} {quality}; its cost changes by {costs}."
     return f"{who} gives more for the dollar than {base}: quality {quality}, cost {costs}."
 

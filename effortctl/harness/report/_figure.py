@@ -114,7 +114,7 @@ def _footer(result: EvalResult) -> str:
         for key in wanted
         if known.get(key) is not None
     ]
-    return "  ·  ".join([*parts, "bars and bands: 95% intervals"])
+    return "  ·  ".join([*parts, f"bars and bands: {_facts.level(result)} intervals"])
 
 
 # --- panels ----------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def _fingerprint(source: str) -> str:
 
 def _sections(result: EvalResult, tasks: TaskData | None) -> Iterator[Safe]:
     scene = frontier_scene(result)
-    yield _frontier(scene)
+    yield _frontier(scene, _facts.level(result))
     yield _gains(result, scene)
     yield _section("Arms and policies", _tables.arms_and_policies(result))
     yield _money(result)
@@ -118,6 +118,9 @@ def _key_facts(result: EvalResult) -> Iterator[Safe]:
     main = _facts.main_policy(result)
     if main is not None:
         yield _fact(_facts.policy_label(main), result.policies[main])
+    base = result.verdict.baseline
+    if base in result.arms and base != result.best_fixed_arm:
+        yield _fact(f"held against {_text.short(base, 30)}", result.arms[base])
     best = result.arms.get(result.best_fixed_arm)
     if best is not None:
         yield _fact(f"best fixed arm, {_text.short(result.best_fixed_arm, 30)}", best)
@@ -145,7 +148,7 @@ def _big(name: str, value: str, more: str) -> Safe:
 # --- charts ----------------------------------------------------------------------------------------
 
 
-def _frontier(scene: Scene) -> Safe:
+def _frontier(scene: Scene, level: str) -> Safe:
     drawn, notes = [], []
     for layout in (WIDE, NARROW):
         for log in (True, False):
@@ -163,8 +166,8 @@ def _frontier(scene: Scene) -> Safe:
             tag("h2", text("What quality costs")),
             tag(
                 "p",
-                text("Up and to the left is better. Bars are 95% intervals. Arms of one model are "
-                "joined over its effort levels."),
+                text(f"Up and to the left is better. Bars are {level} intervals. Arms of one model are "
+                "joined over its effort levels; a policy\u2019s line joins the settings that no cheaper one beats."),
                 class_="note",
             ),
         ),
@@ -373,7 +376,7 @@ def _footer(result: EvalResult) -> Safe:
     facts: dict[str, str | float | None] = {
         "judged on": counted,
         "checks": result.verifier,
-        "intervals": f"95%, over {over}",
+        "intervals": f"{_facts.level(result)}, over {over}",
         **result.provenance,
     }
     pairs = (

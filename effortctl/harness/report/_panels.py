@@ -42,7 +42,7 @@ def gain_chart(
         size=(layout.width, height),
         css=f"chart {layout.name} {'log' if log else 'linear'}",
         title="Gain in quality over random mixing of fixed arms, at equal dollars",
-        desc="Percentage points with 95 percent bands; a table of the same numbers follows.",
+        desc="Percentage points with bands of intervals; a table of the same numbers follows.",
         ident=ident,
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _NOTHING = 1e-9
+_LEAST = 1e-300
+"""Dollars below it have no logarithm, or no step, that a computer can hold."""
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -90,7 +92,7 @@ def cost_scale(values: Iterable[float], *, start: float, end: float, log: bool) 
     """
     given = list(values)
     # Fourteen decades of empty axis would help nobody: next to nothing counts as nothing.
-    above = [value for value in given if value > _NOTHING * max(given)]
+    above = [value for value in given if value > max(_NOTHING * max(given), _LEAST)]
     if not above:
         return Scale(0.0, 1e-3, start, end)
     if not log:

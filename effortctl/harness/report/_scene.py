@@ -5,6 +5,7 @@ The page, the matplotlib figure and the terminal all draw this scene, so they ca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -32,8 +33,8 @@ class Mark:
         label: Its name as shown, not yet shortened.
         cost_usd: Mean dollars per task.
         quality: Mean quality.
-        cost_range: 95 % interval, where there is one.
-        quality_range: 95 % interval, where there is one.
+        cost_range: Interval, where there is one.
+        quality_range: Interval, where there is one.
         tone: Which of the policies' colours, counted from 0.
         rank: How much it wants a label; 0 most.
     """
@@ -145,11 +146,28 @@ def gains(result: EvalResult) -> list[Gain]:
     """Curves of the panel below the frontier, the main policy first."""
     order = tones(result)
     names = sorted(result.gain_over_mixing, key=lambda name: order.get(name, len(order)))
-    return [
-        Gain(_facts.policy_label(name), _thin(sorted(points)), order.get(name, len(order)))
-        for name in names
-        if (points := result.gain_over_mixing[name])
-    ]
+    found = []
+    for name in names:
+        shown = {cost for cost, _ in rising(result.frontier.get(name, ()))}
+        points = sorted(result.gain_over_mixing[name])
+        points = [point for point in points if point[0] in shown] or points
+        if points:
+            label = _facts.policy_label(name)
+            found.append(Gain(label, _thin(points), order.get(name, len(order))))
+    return found
+
+
+def rising(points: Sequence[XY]) -> Iterator[XY]:
+    """The settings of a dial that no cheaper one beats, cheapest first.
+
+    What was a little dearer on the learning tasks may be cheaper and far worse on these; a line through
+    all settings would be a saw.
+    """
+    best = -math.inf
+    for cost, quality in sorted(points, key=lambda point: (point[0], -point[1])):
+        if quality >= best:
+            best = quality
+            yield cost, quality
 
 
 def gain_axis(
@@ -234,7 +252,7 @@ def _curves(result: EvalResult) -> Iterator[Curve]:
     for name, points in result.frontier.items():
         # The hull says what mixing gives; a second line on top of it says nothing more.
         if len(points) > 1 and name in order and name != "random_mix":
-            yield Curve("policy", _thin(sorted(points)), order[name])
+            yield Curve("policy", _thin(list(rising(points))), order[name])
 
 
 def _saving(result: EvalResult) -> Saving | None:

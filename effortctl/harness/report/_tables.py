@@ -75,8 +75,9 @@ def _sort_key(cell: Cell) -> str | None:
 
 def arms_and_policies(result: EvalResult) -> Safe:
     """Every arm and policy with quality, dollars and what they mean together."""
+    level = f"{_facts.level(result)} interval"
     headings = (
-        "arm or policy", "kind", "quality", "95% interval", "$ per 1,000", "95% interval",
+        "arm or policy", "kind", "quality", level, "$ per 1,000", level,
         "$ per 1,000 correct", "cost of equal quality", "seconds p50 / p95",
     )  # fmt: skip
     return make(
@@ -101,6 +102,7 @@ def _all_rows(result: EvalResult) -> Iterator[Row]:
     best = _facts.frontier_arms(result)
     for name, arm in sorted(result.arms.items(), key=lambda item: item[1].cost_usd):
         kind = "arm" if name in best else "arm, dominated"
+        kind = "held against" if name == result.verdict.baseline else kind
         kind = "best fixed arm" if name == result.best_fixed_arm else kind
         chosen = result.verdict.policy in (name, f"fixed:{name}")
         css = "main" if chosen else "" if name in best else "dominated"
@@ -205,7 +207,7 @@ def gains(result: EvalResult) -> Safe:
         for name, points in result.gain_over_mixing.items()
         for cost, gain, low, high in points[:: max(1, len(points) // 40)]
     ]
-    headings = ("policy", "$ per 1,000", "gain, points", "95% interval")
+    headings = ("policy", "$ per 1,000", "gain, points", f"{_facts.level(result)} interval")
     return make(headings, rows, caption="Gain over random mixing at equal dollars")
 
 

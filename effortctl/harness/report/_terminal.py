@@ -72,7 +72,7 @@ def terminal_report(result: EvalResult, *, width: int, unicode: bool = True) -> 
     plain = _Writer(unicode=unicode)
     return TerminalReport(
         headline=Headline(said.word, plain(said.sentence), plain(said.detail)),
-        columns=_columns(width),
+        columns=_columns(width, _facts.level(result)),
         rows=tuple(_table_rows(result, keys, width=width, plain=plain)),
         chart=tuple(_chart(result, keys, width=width, plain=plain)),
         legend=plain(_LEGEND if width >= _NARROW else _SHORT_LEGEND),
@@ -112,10 +112,10 @@ def _keys(result: EvalResult) -> dict[str, str]:
     return signs | {"oracle": _ORACLE}
 
 
-def _columns(width: int) -> tuple[str, ...]:
+def _columns(width: int, level: str) -> tuple[str, ...]:
     if width < _NARROW:
         return ("", "", "quality", "$/1k")
-    return ("", "", "quality", "95%\nrange", "$/1k\ntasks", "$/1k\nright", "equal\nquality")
+    return ("", "", "quality", f"{level}\nrange", "$/1k\ntasks", "$/1k\nright", "equal\nquality")
 
 
 def _table_rows(

@@ -117,6 +117,7 @@ class Caller:
         self._rng = rng
         self._output_tokens: dict[str, float] = {}
         self._to_cache: list[tuple[str, Answer]] = []
+        self._looked_up: dict[Cell, tuple[Call, str | None]] = {}
         self.hopeless: dict[str, str] = {}
         self.narrowed: dict[str, Arm] = {}
 
@@ -135,13 +136,15 @@ class Caller:
             StoreError: The ledger or the journal fails.
             ConfigError: The endpoint cannot be used at all.
         """
-        call, bill = self._inputs.call(cell), _Bill()
+        bill = _Bill()
+        known = cell in self._looked_up
+        call, key = self._looked_up.pop(cell) if known else self._asked(cell)
         try:
             answer = await self._with_retries(cell, call, bill)
         except (BackendError, UsageError) as fault:
             return self._failure(cell, bill, fault, before), bill.paid
-        if self._cache is not None and answer.finish == "complete" and _keeps(call):
-            await self._keep(cache_key(call, namespace=NAMESPACE), answer)
+        if key is not None and answer.finish == "complete":
+            await self._keep(key, answer)
         earlier = before.cost_usd if before is not None else Decimal(0)
         return self._success(cell, answer, bill=bill, earlier=earlier), bill.paid
 
@@ -151,12 +154,18 @@ class Caller:
         if cache is None:
             return
         for cell in cells:
-            call = self._inputs.call(cell)
-            answer = None
-            if _keeps(call):
-                answer = cache.get(cache_key(call, namespace=NAMESPACE))
+            call, key = self._asked(cell)
+            answer = None if key is None else cache.get(key)
             if answer is not None:
                 yield self._cached(cell, call, answer)
+            else:
+                self._looked_up[cell] = call, key
+
+    def _asked(self, cell: Cell) -> tuple[Call, str | None]:
+        """The wire request of a cell, and where the response cache keeps its answer, if it does."""
+        call = self._inputs.call(cell)
+        kept = self._cache is not None and _keeps(call)
+        return call, cache_key(call, namespace=NAMESPACE) if kept else None
 
     async def flush(self) -> None:
         """Store the answers that wait for the cache."""
@@ -167,8 +176,9 @@ class Caller:
     # --- trying ------------------------------------------------------------------------------------
 
     async def _with_retries(self, cell: Cell, call: Call, bill: _Bill) -> Answer:
-        arm = self.narrowed.get(call.arm.name, call.arm)
-        call = replace(call, arm=arm)
+        narrowed = self.narrowed.get(call.arm.name)
+        if narrowed is not None:
+            call = replace(call, arm=narrowed)
         tries = 0
         while True:
             try:
@@ -308,7 +318,7 @@ class Caller:
         return Sample(
             cell=cell,
             arm_key=self._inputs.arm_keys[cell.arm],
-            case_key=self._inputs.case_keys[cell.case],
+            case_key=self._inputs.case_key(cell.case),
             cost_usd=bill.usd + earlier,
             spent_usd=bill.usd,
             priced=bill.priced,
@@ -331,7 +341,7 @@ class Caller:
         return Sample(
             cell=cell,
             arm_key=self._inputs.arm_keys[cell.arm],
-            case_key=self._inputs.case_keys[cell.case],
+            case_key=self._inputs.case_key(cell.case),
             cost_usd=bill.usd + (before.cost_usd if before is not None else Decimal(0)),
             spent_usd=bill.usd,
             priced=bill.priced,

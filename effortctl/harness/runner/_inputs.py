@@ -73,10 +73,16 @@ class Inputs:
             keys[spec.label] = _digest([what, print_, together])
         return keys
 
+    def case_key(self, name: str) -> str:
+        """Fingerprint of what a task asks; made when it is needed, not for all before the first call."""
+        key = self._case_keys.get(name)
+        if key is None:
+            key = self._case_keys[name] = _digest(_asked(self.cases[name]))
+        return key
+
     @cached_property
-    def case_keys(self) -> dict[str, str]:
-        """Fingerprint of what each task asks."""
-        return {name: _digest(_asked(case)) for name, case in self.cases.items()}
+    def _case_keys(self) -> dict[str, str]:
+        return {}
 
     @cached_property
     def arm_named(self) -> dict[str, Arm]:
@@ -119,12 +125,12 @@ class Inputs:
                 raise ConfigError(
                     f"{arm!r} was something else when this run began (model, endpoint, effort or "
                     "output cap has changed); give it another name, undo the change, or choose "
-                    "another folder with --out"
+                    "another folder with --output"
                 )
-            if self.case_keys.get(case, sample.case_key) != sample.case_key:
+            if case in self.cases and self.case_key(case) != sample.case_key:
                 raise ConfigError(
                     f"task {case!r} asked something else when this run began; give the changed task "
-                    "another id, undo the change, or choose another folder with --out"
+                    "another id, undo the change, or choose another folder with --output"
                 )
 
 

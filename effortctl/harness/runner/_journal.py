@@ -259,7 +259,7 @@ def _take(fd: int, folder: Path) -> None:
     except OSError as error:
         pid = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
         raise ConfigError(
-            f"process {pid} is running into {folder}; wait for it, or choose another folder with --out"
+            f"process {pid} is running into {folder}; wait for it, or choose another folder with --output"
         ) from error
     os.ftruncate(fd, 0)
     os.pwrite(fd, str(os.getpid()).encode(), 0)

@@ -132,7 +132,7 @@ class LivePolicies:
         return Sample(
             cell=cell,
             arm_key=self._inputs.arm_keys[cell.arm],
-            case_key=self._inputs.case_keys[cell.case],
+            case_key=self._inputs.case_key(cell.case),
             cost_usd=trace.cost_usd,
             spent_usd=trace.cost_usd,
             priced=all(attempt.cost.source != "unknown" for attempt in trace.attempts),

@@ -171,16 +171,17 @@ def _merged_header(headers: Sequence[RunHeader], out: Path) -> RunHeader:
 def _summary(inputs: Inputs, history: History, folder: Path) -> RunSummary:
     rows = write_tables(inputs, history, folder)
     quality, cost_usd = standing(rows)
+    failed = failures(inputs, history)
     cells = list(inputs.cells())
     samples = [history.answered[cell] for cell in cells if cell in history.answered]
     return RunSummary(
         folder=folder,
         total=inputs.total,
         done=len(samples),
-        failed=dict(failures(inputs, history)),
+        failed=dict(failed),
         total_spent_usd=sum((sample.spent_usd for sample in samples), Decimal(0)),
         rows=len(rows),
         quality=quality,
         cost_usd=cost_usd,
-        notes=tuple(notes_on(inputs, history)),
+        notes=tuple(notes_on(inputs, history, unscored=failed.total())),
     )

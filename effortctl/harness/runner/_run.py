@@ -44,7 +44,7 @@ def run_eval(inputs: Inputs, folder: Path, *, tools: Tools | None = None) -> Run
         if header.shard != inputs.shard:
             raise ConfigError(
                 f"{folder} holds {_part(header.shard)}, not {_part(inputs.shard)}; choose another folder "
-                "with --out"
+                "with --output"
             )
         history = read_history(folder)
         inputs.refuse_stale([*history.answered.values(), *history.failed.values()])
@@ -68,7 +68,7 @@ def run_eval(inputs: Inputs, folder: Path, *, tools: Tools | None = None) -> Run
         try:
             asyncio.run(session.run())
         finally:
-            rows = write_tables(inputs, history, folder)
+            rows = write_tables(inputs, history, folder, drafts=session.drafts)
         return session.summary(folder, rows)
 
 

@@ -20,6 +20,7 @@ from effortctl.harness.runner._live import LivePolicies
 from effortctl.harness.runner._purse import Purse
 from effortctl.harness.runner._sample import Cell, Sample, Score
 from effortctl.harness.runner._table import (
+    Drafts,
     RunSummary,
     Stop,
     failures,
@@ -44,7 +45,11 @@ Paid: TypeAlias = Mapping[int, tuple[str, Decimal]]
 
 
 class Session:
-    """One process's work on a run."""
+    """One process's work on a run.
+
+    Attributes:
+        drafts: Rows of the outcome table that are made already.
+    """
 
     def __init__(
         self,
@@ -75,9 +80,12 @@ class Session:
         self._ledger = ledger
         self._budget = budget
         self._checks = Checks(inputs.dataset)
+        self.drafts = Drafts(inputs)
         self._raw_backends = backends
-        self._todo = [cell for cell in inputs.cells() if cell not in history.answered]
-        self._done = self._already = inputs.total - len(self._todo)
+        cells = list(inputs.cells())
+        self._earlier = [cell for cell in cells if cell in history.answered]
+        self._todo = [cell for cell in cells if cell not in history.answered]
+        self._done = len(self._earlier)
         self._errors: Counter[str] = Counter()
         self._called = self._cached = self._scored = 0
         self._stop: Stop | None = None
@@ -187,8 +195,8 @@ class Session:
         return {sample.cell: sample for sample in found}
 
     async def _all_scores(self) -> None:
-        """Score what was answered but not scored, or was scored by something else."""
-        stale = iter([cell for cell in self._inputs.cells() if self._needs_score(cell)])
+        """Score what an earlier session left without a score, or had scored by something else."""
+        stale = iter([cell for cell in self._earlier if self._needs_score(cell)])
         if self._stop is None:
             await self._together([self._score_them(stale) for _ in range(SCORERS)])
 
@@ -253,6 +261,7 @@ class Session:
             sample = sample.scored(score)
         self._history.failed.pop(cell, None)
         self._history.answered[cell] = sample
+        self.drafts.add(sample)
         self._done += 1
         self._cached += sample.cached
         self._called += not sample.cached
@@ -261,9 +270,7 @@ class Session:
     # --- scoring -----------------------------------------------------------------------------------
 
     def _needs_score(self, cell: Cell) -> bool:
-        sample = self._history.answered.get(cell)
-        if sample is None:
-            return False
+        sample = self._history.answered[cell]
         key = self._checks.key(self._inputs.cases[cell.case])
         return sample.score is None or sample.score.check != key
 
@@ -331,7 +338,7 @@ class Session:
         if tell is None or (not last and now - self._shown_s < PROGRESS_S):
             return
         self._shown_s = now
-        finished = self._done - self._already
+        finished = self._done - len(self._earlier)
         left = len(self._todo) - finished - sum(self._errors.values())
         rate = finished / (now - self._started_s) if now > self._started_s else 0.0
         tell(
@@ -362,7 +369,8 @@ class Session:
     def summary(self, folder: Path, rows: Any) -> RunSummary:
         """How the run stands."""
         quality, cost_usd = standing(rows)
-        notes = notes_on(self._inputs, self._history)
+        failed = failures(self._inputs, self._history)
+        notes = notes_on(self._inputs, self._history, unscored=failed.total())
         notes += [f"{name} was given up: {why}" for name, why in self._caller.hopeless.items()]
         notes += [
             f"{name}: the endpoint refused its effort, {arm.sent_effort!r} was sent instead"
@@ -372,7 +380,7 @@ class Session:
             folder=folder,
             total=self._inputs.total,
             done=self._done,
-            failed=dict(failures(self._inputs, self._history)),
+            failed=dict(failed),
             called=self._called,
             cached=self._cached,
             scored=self._scored,

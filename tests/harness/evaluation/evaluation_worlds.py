@@ -66,7 +66,7 @@ def prepared(learn, test, *, verifier="exact", forecasts, target=None, seed=0, r
         rows=np.arange(len(test)),
         lives=lives,
         expected=Expected(forecasts[1], np.broadcast_to(usual[0], test.score.shape)),
-        offered=Offered.always(np.arange(arms), belief.table(arms)),
+        offered=Offered(np.arange(arms), belief.table(arms)),
         arm_cost=learn.cost_usd.mean(axis=0),
         arm_quality=learn.score.mean(axis=0),
         ladders=search(seen),

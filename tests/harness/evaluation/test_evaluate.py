@@ -131,6 +131,25 @@ def test_without_learning_tasks_it_cross_fits_and_says_so():
     assert (found.n_tasks, found.n_clusters, found.verifier) == (120, 20, "0.9,0.1")
 
 
+def test_mcnemars_test_is_left_out_where_tasks_hang_together(result):
+    found = evaluate(world(clusters=[f"c{i % 20}" for i in range(120)]))
+    assert found.policies["plan"].metrics["mcnemar_p"] is None
+    assert result.policies["plan"].metrics["mcnemar_p"] is not None
+
+
+def test_the_calibration_error_is_that_of_the_bins_beside_it(result):
+    bins, total = result.calibration.bins, sum(b.count for b in result.calibration.bins)
+    gaps = sum(b.count * abs(b.predicted - b.observed) for b in bins)
+    assert total == result.n_tasks * len(result.arms)
+    assert result.calibration.ece == pytest.approx(gaps / total)
+
+
+def test_a_difference_of_nothing_at_all_could_still_hide_some(result):
+    alone = result.policies[f"fixed:{result.best_fixed_arm}"].metrics
+    assert alone["quality_minus_best_arm"] == 0
+    assert alone["minimum_detectable_difference"] > 0
+
+
 def test_a_value_target_is_judged_by_worth():
     found = evaluate(world(seed=1, prefix="new"), learn=world(), value_usd=0.1)
     assert found.provenance["target"] == "value_usd"

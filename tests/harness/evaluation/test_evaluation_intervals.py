@@ -54,6 +54,57 @@ def test_one_cluster_says_nothing_about_others():
     assert sample.cost_interval(np.arange(5.0), level=0.95) == (0.0, 4.0)
 
 
+def test_of_one_cluster_no_saving_and_no_ratio_is_known():
+    cost = np.array([[1.0, 10.0], [2.0, 10.0], [3.0, 10.0]])
+    bench = bench_of(cost, np.ones((3, 2)), ["a"] * 3)
+    saving, interval = bench.saving_of(cost[:, 0])
+    assert (saving, interval) == (pytest.approx(0.8), (pytest.approx(0.7), 1.0))
+    equal = bench.equal_quality(cost[None, :, 0], np.ones((1, 3)), other=(cost[:, 1], np.ones(3)))
+    assert equal.interval == (0.0, pytest.approx(1.0))
+    assert equal.p == 1.0
+
+
+@pytest.mark.parametrize("groups", [2, 4, 7, 40])
+def test_a_saving_over_few_clusters_is_as_doubtful_as_students_interval(groups):
+    rng = np.random.default_rng(groups)
+    cost = np.stack([rng.uniform(0.4, 0.6, size=groups), np.ones(groups)], axis=1)
+    bench = bench_of(cost, np.ones((groups, 2)), None)
+    saving, (low, high) = bench.saving_of(cost[:, 0])
+    student = stats.ttest_1samp(1 - cost[:, 0], 0).confidence_interval(0.95)
+    assert low < saving < high
+    assert saving - low >= 0.7 * (saving - student.low)
+    assert bench.sample.cautious(0.5) == pytest.approx(0.5)
+    assert bench.sample.cautious(0.0005) >= 0.0005
+
+
+def test_the_interval_of_dollars_is_above_zero_and_leans_towards_what_was_not_seen():
+    values = np.random.default_rng(6).lognormal(size=30)
+    low, high = Sample(None, 30).cost_interval(values, level=0.95)
+    assert 0 < values.mean() - low < high - values.mean()
+    assert Sample(None, 3).cost_interval(np.zeros(3), level=0.95) == (0.0, 0.0)
+    assert Sample(None, 3).cost_interval(np.full(3, 2.0), level=0.95) == (2.0, 2.0)
+
+
+def test_only_dollars_that_carry_the_spread_count_as_evidence():
+    values = np.r_[np.ones(99), 100.0]
+    found = Sample(None, 100).dollars(values)
+    assert (found.error, found.freedom) == (Sample(None, 100).mean(values).error, 4.0)
+    even = np.tile([1.0, 2.0], 50)
+    assert Sample(None, 100).dollars(even).freedom == pytest.approx(50)
+
+
+def test_what_is_worth_its_dollars_is_as_sure_as_its_less_sure_part():
+    rng = np.random.default_rng(8)
+    sample, gained = Sample(None, 200), rng.integers(0, 2, size=200).astype(float)
+    wild, tame = rng.lognormal(0, 2, size=200), np.full(200, 0.1)
+    assert sample.worth(gained, tame, caution=1.0).freedom == 199
+    mostly = sample.worth(0.001 * gained, wild, caution=0.0)
+    assert mostly.freedom == pytest.approx(sample.dollars(wild).freedom, rel=0.01)
+    assert mostly.error == pytest.approx(sample.mean(0.001 * gained - wild).error)
+    between = sample.worth(gained, 0.05 * wild, caution=1.0).freedom
+    assert mostly.freedom < between < 199
+
+
 def test_resamples_are_the_same_for_the_same_seed():
     values = np.random.default_rng(2).random((20, 2))
     sample = Sample([f"c{i % 6}" for i in range(20)], 20)
@@ -168,18 +219,30 @@ def test_intervals_of_cost_ratios_at_equal_quality_cover_95_percent(groups, clus
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("tasks", [60, 150])
-def test_intervals_of_savings_cover_95_percent(tasks):
+@pytest.mark.parametrize(("tasks", "spread"), [(20, 0.7), (40, 0.7), (40, 1.2), (150, 0.7)])
+def test_intervals_of_savings_cover_95_percent(tasks, spread):
     rng = np.random.default_rng(4)
     hits = []
-    for _ in range(RUNS // 3):
-        base = np.exp(0.7 * rng.normal(size=tasks))
+    for _ in range(RUNS):
+        base = np.exp(spread * rng.normal(size=tasks))
         spent = np.where(rng.random(tasks) < 0.7, 0.1, 1.1) * base
         score = np.ones((tasks, 2))
         bench = bench_of(np.stack([base, base], axis=1), score, None)
         _, (low, high) = bench.saving_of(spent)
         hits.append(low <= 1 - (0.7 * 0.1 + 0.3 * 1.1) <= high)
     assert 0.93 <= share_covered(hits) <= 0.97
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tasks", "spread"), [(20, 1.0), (40, 1.0), (40, 1.5), (400, 1.0)])
+def test_intervals_of_mean_dollars_cover_95_percent(tasks, spread):
+    rng = np.random.default_rng(7)
+    sample, hits = Sample(None, tasks), []
+    for _ in range(RUNS):
+        values = np.exp(spread * rng.normal(size=tasks) - spread * spread / 2)
+        low, high = sample.cost_interval(values, level=0.95)
+        hits.append(low <= 1 <= high)
+    assert 0.92 <= share_covered(hits) <= 0.98
 
 
 @pytest.mark.slow

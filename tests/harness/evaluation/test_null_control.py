@@ -13,7 +13,7 @@ RUNS = 200
 PRICES = np.array([0.001, 0.004, 0.015])
 
 
-def one_run(seed, *, p, prices, verifier, shared=False, tasks=120):
+def one_run(seed, *, p, prices, verifier, shared=False, tasks=120, target=None):
     """Junk forecasts; the arms fail by chance, independently or all together."""
     rng = np.random.default_rng(seed)
     sides = []
@@ -25,7 +25,12 @@ def one_run(seed, *, p, prices, verifier, shared=False, tasks=120):
     mean = sides[0].score.mean(axis=0)
     junk = [np.clip(mean + 0.15 * rng.normal(size=(tasks, len(p))), 0.01, 0.99) for _ in sides]
     done = prepared(
-        *sides, verifier=verifier, forecasts=junk, seed=seed, rho=0.95 if shared else 0.3
+        *sides,
+        verifier=verifier,
+        forecasts=junk,
+        seed=seed,
+        rho=0.95 if shared else 0.3,
+        target=target,
     )
     judged, _ = judge(done, lambda _step, _share: None)
     return verdict_on(judged, done.bench())
@@ -38,6 +43,24 @@ WORLDS = {
         "p": [0.6, 0.75, 0.85],
         "prices": PRICES,
         "verifier": "none",
+    },
+    "useless prompts within a budget": {
+        "p": [0.6, 0.75, 0.85],
+        "prices": PRICES,
+        "verifier": "none",
+        "target": {"max_cost_usd": 0.008},
+    },
+    "useless prompts above a quality": {
+        "p": [0.6, 0.75, 0.85],
+        "prices": PRICES,
+        "verifier": (0.5, 0.5),
+        "target": {"min_quality": 0.7},
+    },
+    "useless prompts and an answer's worth": {
+        "p": [0.6, 0.75, 0.85],
+        "prices": PRICES,
+        "verifier": (0.5, 0.5),
+        "target": {"value_usd": 0.05},
     },
     "a verifier that tosses a coin": {
         "p": [0.6, 0.75, 0.85],

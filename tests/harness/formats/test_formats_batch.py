@@ -231,3 +231,10 @@ def test_any_conversation_survives_the_round_trip(tmp_path_factory, pairs):
 def lines_of(path):
     """As `lines`, but breaking at line feeds only: prompts hold other separators."""
     return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+
+
+@pytest.mark.parametrize("body", [None, "x", 3, []])
+def test_a_request_whose_body_is_no_object_is_refused_with_its_line(tmp_path, body):
+    path = save(tmp_path / "b.jsonl", [{"custom_id": "a|1", "body": body}])
+    with pytest.raises(StoreError, match=r"b\.jsonl, line 1, body: a JSON .*expected an object"):
+        import_outcomes(path, dataset=DATASET)

@@ -357,3 +357,40 @@ def test_our_outcome_files_pass_through(tmp_path):
 def test_a_batch_without_a_dataset_is_refused(saved):
     with pytest.raises(ConfigError, match="--dataset"):
         import_outcomes(saved('{"custom_id": "a", "response": null}', "out.jsonl"))
+
+
+# --- files that somebody got wrong -----------------------------------------------------------------
+
+
+def exported(**values):
+    attributes = {"gen_ai.request.model": "gpt-4o-mini", **values}
+    written = [{"key": key, "value": value if isinstance(value, dict) else {"stringValue": value}}
+               for key, value in attributes.items()]  # fmt: skip
+    return {
+        "resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "t", "attributes": written}]}]}]
+    }
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        (log(sample(scores={"match": {"value": 10**400}})), "scores are '1000"),
+        (log(sample(model_usage={"openai/gpt-4o-mini": {"input_tokens": 1e300, "output_tokens": 1}})),
+         "input tokens are 1e.300, expected a whole number"),
+        (exported(**{"gen_ai.operation.name": {"stringValue": []}}), "no outcome can be used"),
+        (exported(**{"gen_ai.operation.name": {"stringValue": {"a": 1}}}), "no outcome can be used"),
+    ],
+)  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_refused_by_name_and_place(saved, document, complaint):
+    with pytest.raises(StoreError, match=complaint):
+        import_outcomes(saved(document))
+
+
+def test_half_a_character_in_a_models_name_stops_nothing(saved):
+    score = {"gen_ai.evaluation.score.value": {"doubleValue": 1.0}}
+    tokens = {f"gen_ai.usage.{side}_tokens": {"intValue": "3"} for side in ("input", "output")}
+    found = import_outcomes(
+        saved(exported(**{"gen_ai.request.model": "m\ud800"}, **score, **tokens))
+    )
+    assert len(found.rows) == 1
+    assert found.rows[0].cost_usd is None

@@ -44,6 +44,12 @@ def test_routellm_columns_of_true_and_false_are_arms(file):
     assert found.matrix().arms == ("small/model", "gpt-4-1106-preview")
 
 
+def test_a_model_with_a_response_beside_it_is_never_left_out_silently(file):
+    path = file("gsm8k.csv", ROUTELLM.replace("False,True,80", "n/a,True,80"))
+    with pytest.raises(StoreError, match=r"line 4, column 'small/model': 'n/a', expected True"):
+        import_outcomes(path)
+
+
 def test_dollars_nobody_gave_stay_unknown_and_are_counted(file):
     found = import_outcomes(file("gsm8k.csv", ROUTELLM))
     assert {row.cost_usd for row in found.rows} == {None}

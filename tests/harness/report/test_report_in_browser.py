@@ -178,3 +178,17 @@ def test_it_prints_on_white_even_from_the_dark(show):
         )
     finally:
         tab.call("Emulation.setEmulatedMedia", media="")
+
+
+def test_a_name_from_right_to_left_leaves_its_figures_as_they_are(show):
+    result = realistic()
+    name = "\u062f\u0639\u0645-\u0645\u0648\u062f\u064a\u0644"
+    written = result.model_dump_json().replace("luna-6@high", name)
+    tab = show(type(result).model_validate_json(written))
+    starts = """
+    [...document.querySelectorAll("svg.chart.wide.log .label")].filter((label) => label.textContent.includes(NAME))
+      .map((label) => [...label.querySelectorAll("tspan")].map((part) => part.getBoundingClientRect().left))
+    """
+    found = tab.evaluate(starts.replace("NAME", f"'{name}'"))
+    assert found
+    assert all(parts == sorted(parts) and len(parts) == 2 for parts in found)

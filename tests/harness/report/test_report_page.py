@@ -9,7 +9,7 @@ from harness.report.result_data import DEGENERATE, HOSTILE, bare, build, never_r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from effortctl.harness.report import headline, html_report
+from effortctl.harness.report import headline, html_report, terminal_report
 from effortctl.harness.report._svg import tag, text
 from effortctl.harness.report._tasks import task_data
 
@@ -179,3 +179,29 @@ def test_any_text_survives_escaping_as_text(value):
     reader = Reader(tag("p", text(value), title=value))
     assert [name for name, _ in reader.elements] == ["p"]
     assert "".join(reader.text).split() == reader.elements[0][1]["title"].split()
+
+
+def test_the_arm_the_verdict_is_held_against_is_shown_where_it_is_not_the_best_one():
+    result = realistic()
+    other = result.verdict.model_copy(update={"baseline": "luna-6@high"})
+    page = html_report(result.model_copy(update={"verdict": other}))
+    assert "held against luna-6@high" in page
+    assert "held against" not in html_report(result)
+
+
+def test_intervals_are_called_by_the_level_they_have():
+    result = realistic()
+    assert html_report(result).count("95% interval") >= 4
+    wide = result.model_copy(update={"provenance": {**result.provenance, "level": 0.9}})
+    assert html_report(wide).count("90% interval") >= 4
+    assert "95%" not in html_report(wide)
+    assert terminal_report(wide, width=100).columns[3] == "90%\nrange"
+
+
+def test_quality_that_was_not_shown_to_be_equal_is_not_called_so():
+    result = realistic()
+    unsure = result.verdict.model_copy(update={"quality_ci95": (-0.12, 0.15)})
+    page = html_report(result.model_copy(update={"verdict": unsure}))
+    assert "equal quality (" in html_report(result)
+    assert "equal quality (" not in page
+    assert "; quality changes by +1.5 points [\u221212.0, +15.0]." in page

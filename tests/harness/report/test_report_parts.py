@@ -13,7 +13,7 @@ from effortctl.harness.report import _facts, _text, headline
 from effortctl.harness.report._canvas import Canvas
 from effortctl.harness.report._labels import Box, Wanted, place
 from effortctl.harness.report._scale import cost_scale, share_scale, signed_scale
-from effortctl.harness.report._scene import Gain, chord, frontier_scene, gain_axis, gains
+from effortctl.harness.report._scene import Gain, chord, frontier_scene, gain_axis, gains, rising
 
 money = st.floats(0, 1e6, allow_nan=False)
 
@@ -254,3 +254,14 @@ def test_braille_dots_fill_a_character():
     canvas.line([(0, 0), (0, 3)])
     canvas.line([(1, 0), (1, 3)])
     assert canvas.rows() == ["\u28ff"]
+
+
+def test_a_policys_line_leaves_out_settings_that_a_cheaper_one_beats():
+    points = [(0.3, 0.9), (0.1, 0.5), (0.2, 0.4), (0.2, 0.6), (0.25, 0.1)]
+    assert list(rising(points)) == [(0.1, 0.5), (0.2, 0.6), (0.3, 0.9)]
+    saw = {"plan": tuple(sorted(points))}
+    gain = {"plan": tuple((cost, 0.1, 0.0, 0.2) for cost, _ in sorted(points))}
+    result = realistic().model_copy(update={"frontier": saw, "gain_over_mixing": gain})
+    (curve,) = [c for c in frontier_scene(result).curves if c.kind == "policy"]
+    assert curve.points == tuple(rising(points))
+    assert [point[0] for point in gains(result)[0].points] == [0.1, 0.2, 0.2, 0.3]

@@ -1,6 +1,7 @@
 """The runner fills the matrix, does only what is missing, and tells errors from wrong answers."""
 
 import errno
+import gzip
 import json
 import os
 from dataclasses import replace
@@ -65,6 +66,16 @@ def test_scores_are_those_of_the_metric(folder):
     summary = run(inputs_of(8), folder, Fake(lambda call, _: "7" if call.task.id == "s3" else None))
     assert table(folder)["s3", "a"][0] == 0
     assert summary.quality == {"a": 7 / 8}
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_table_is_the_same_whether_made_during_the_run_or_from_its_journal(folder, epochs):
+    inputs = inputs_of(130, arms=[arm("a"), arm("b")], epochs=epochs)
+    run(inputs, folder, Fake(lambda call, _: "7" if call.task.id == "s3" else None))
+    during = gzip.decompress((folder / OUTCOMES).read_bytes())
+    assert run(inputs, folder, Fake()).called == 0
+    assert gzip.decompress((folder / OUTCOMES).read_bytes()) == during
+    assert during.count(b"\n") == 260
 
 
 def test_an_answer_that_was_cut_off_is_wrong_whatever_it_says(folder):
@@ -287,7 +298,8 @@ def test_a_check_that_cannot_tell_leaves_the_answer_unscored(folder):
     def crash(_answer):
         raise ValueError("no idea")
 
-    summary = run(inputs_of(2, metric="verifier", verify=crash), folder, Fake())
+    with pytest.warns(EffortctlWarning, match="check crash raised ValueError"):
+        summary = run(inputs_of(2, metric="verifier", verify=crash), folder, Fake())
     assert summary.failed == {"unchecked": 2}
     assert summary.rows == 0
 
