@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,20 +12,39 @@ from typing import Any
 from typer.main import get_command
 
 from effortctl.cli._app import app
+from effortctl.cli._help import rows, told_apart, usage
 
 PAGE = Path(__file__).with_name("cli.md")
 
 INTRO = """# Command line
 
-Every command, made from its `--help` by `docs/make_cli.py`. All of them take `-h` and `--help`; most take `--json`, which prints
-one JSON document for programs. Everything the command line can do, the [library](api.md) can do without it.
+Every command, made from its `--help` by `docs/make_cli.py`. Everything the command line can do, the [library](api.md) can do
+without it. The same thing has the same name in all commands:
+
+| option | what it means wherever it is taken |
+|---|---|
+| `-h`, `--help` | what the command does, its options, examples |
+| `--json` | print one JSON document instead of text; errors become one, too. `eval replay --json FILE` prints text and writes it |
+| `-o`, `--output` | where the result goes |
+| `--budget` | the most a task may cost, e.g. `0.05`, or all tasks of a period, e.g. `$5/day` |
+| `--budget-usd` | the most that all calls of this command together may cost |
+| `--ladder` | what may be asked: a ladder, by name or file |
+| `--arms` | arms to choose from, of those in the outcomes |
+| `--policy` | a file of `effortctl learn`. In `eval gate` and `eval compare`, which read results: a name in them, e.g. `plan` |
+| `--verify` | a check of answers, which is run now |
+| `--verifier` | how good a check of recorded outcomes is taken to be |
+| `--usd-per-hour` | what an hour of your machine costs; it prices local and recorded arms |
+| `-q`, `--quiet` | the answer or errors, nothing else |
+
+Answers and tables go to stdout; errors, warnings and progress to stderr. Colour and progress bars are for terminals, and `NO_COLOR` is
+respected.
 
 | exit code | meaning |
 |---|---|
 | 0 | ok |
 | 1 | `eval gate`: a limit is broken |
 | 2 | the command line is wrong. `eval gate`: inconclusive |
-| 3 | bad input: a file, a setting, a name. `doctor`: something is broken. `eval gate`: a wrong command line, too |
+| 3 | bad input: a file, a setting, a name, a missing key. `doctor`: something is broken. `eval gate`: a wrong command line, too |
 | 4 | no answer was accepted. `ledger reconcile`: the bill differs |
 | 5 | the budget does not allow it |
 | 6 | an endpoint failed, or the deadline passed |
@@ -62,51 +80,21 @@ def leaves(command: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...
 
 
 def _section(path: tuple[str, ...], command: Any, context: Any) -> Iterator[str]:
-    words = ["effortctl", *path]
-    yield f"## {' '.join(words)}\n"
-    usage = " ".join([*words, *_pieces(command, context)])
-    about, examples = _told(command.help)
-    yield f"{about}\n"
-    yield f"```text\n{usage}\n```\n"
-    arguments = _rows(command, context, "argument")
-    options = _rows(command, context, "option")
-    if arguments:
-        yield "| argument | meaning |\n|---|---|\n" + "\n".join(arguments) + "\n"
-    if options:
-        yield "| option | meaning |\n|---|---|\n" + "\n".join(options) + "\n"
+    about, examples = told_apart(command.help)
+    yield f"## {' '.join(['effortctl', *path])}\n"
+    yield "\n\n".join(about) + "\n"
+    yield f"```text\neffortctl {usage(command, context)}\n```\n"
+    for kind in ("argument", "option"):
+        lines = [
+            f"| `{_cell(name)}` | {_cell(told)} |"
+            for name, told in rows(command, context, kind)
+            if name != "--help"
+        ]
+        if lines:
+            yield f"| {kind} | meaning |\n|---|---|\n" + "\n".join(lines) + "\n"
     if examples:
-        yield "Examples:\n\n" + "\n".join(examples) + "\n"
-
-
-def _pieces(command: Any, context: Any) -> list[str]:
-    """The usage line without braces, and with one ellipsis where there are two."""
-    pieces = (re.sub(r"[{}]", "", piece) for piece in command.collect_usage_pieces(context))
-    return [re.sub(r"(\.\.\.|…)(\]?)(?=\.\.\.)", r"\2", piece) for piece in pieces]
-
-
-def _told(text: str) -> tuple[str, list[str]]:
-    about, _, rest = text.partition("Examples:")
-    examples = [line.strip() for line in rest.splitlines() if line.strip()]
-    paragraphs = [" ".join(each.split()) for each in about.strip().split("\n\n")]
-    return "\n\n".join(paragraphs), examples
-
-
-def _rows(command: Any, context: Any, kind: str) -> list[str]:
-    """One line of a table for each argument or option."""
-    rows = []
-    for parameter in command.params:
-        record = parameter.get_help_record(context)
-        if parameter.param_type_name == kind and record is not None:
-            written, meaning = record
-            rows.append(f"| `{_cell(_plain(written))}` | {_cell(meaning)} |")
-    return rows
-
-
-def _plain(written: str) -> str:
-    """An option as people write it: kinds of numbers in words, other Python types left out."""
-    written = re.sub(r" <int( range)?>$", " N", written.strip())
-    written = re.sub(r" <float( range)?>$", " NUMBER", written)
-    return re.sub(r" <(bool|str|path|list\[Path\])>$", "", written)
+        lines = [f"- `{line}`" + (f" ({remark})" if remark else "") for line, remark in examples]
+        yield "Examples:\n\n" + "\n".join(lines) + "\n"
 
 
 def _cell(text: str) -> str:

@@ -22,7 +22,7 @@ ROOT = DOCS.parent
 LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 FENCED = re.compile(r"(^ *```.*?^ *```)", re.DOTALL | re.MULTILINE)
 LABEL = re.compile(r"^( *```\w+) [^\n]*$", re.MULTILINE)
-CODE = re.compile(r"`[^`]*`")
+CODE = re.compile(r"`[^`\n]*`")
 EXTERNAL = re.compile(r"https?://[^\s)>\"'`]+")
 
 
@@ -58,9 +58,14 @@ def rewritten(text: str, page: str, pages: Mapping[str, str]) -> str:
 
     parts = FENCED.split(text)
     return "".join(
-        LABEL.sub(r"\1", part) if index % 2 else LINK.sub(relinked, part)
+        LABEL.sub(r"\1", part) if index % 2 else CODE.sub(_bar, LINK.sub(relinked, part))
         for index, part in enumerate(parts)
     )
+
+
+def _bar(code: re.Match[str]) -> str:
+    """Code in a table without the backslash before `|`, which the site would show."""
+    return code[0].replace("\\|", "|")
 
 
 def stage(folder: Path) -> None:

@@ -293,6 +293,10 @@ class FittedPolicy:
         source = Path(path).expanduser()
         try:
             record = json.loads(source.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"there is no policy at {source}; check the path, or make one with `effortctl learn`"
+            ) from error
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(
                 f"{source} is not a readable policy ({error}); restore it, or run `effortctl learn` "
@@ -329,6 +333,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 def _load(raw: Any, features: FeatureFunction | None) -> FittedPolicy:
     record = Record(raw, "policy")
+    if raw.get("format") is None:
+        raise StoreError("this is no policy")
     if raw.get("format") != FORMAT or raw.get("version") != VERSION:
         found = f"{repr(raw.get('format'))[:40]} version {repr(raw.get('version'))[:40]}"
         raise StoreError(

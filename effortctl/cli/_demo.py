@@ -18,7 +18,7 @@ from effortctl._errors import StoreError
 from effortctl.catalog import load_ladder
 from effortctl.cli import _demo_live, _demo_text, _show
 from effortctl.cli._exits import print_json, told
-from effortctl.cli._options import AsJson, Gguf, Recording, read_usd_per_hour
+from effortctl.cli._options import AsJson, Gguf, Recording, read_usd
 from effortctl.harness import (
     Event,
     Progress,
@@ -54,7 +54,7 @@ def demo(  # noqa: PLR0913 - one parameter per option of the command line
         typer.Option(
             "--usd-per-hour",
             metavar="USD",
-            parser=read_usd_per_hour,
+            parser=read_usd,
             help="What an hour of the machine costs.",
         ),
     ] = "0.05",  # type: ignore[assignment]  # typer parses the text of a default

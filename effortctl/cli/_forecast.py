@@ -11,12 +11,10 @@ from rich.text import Text
 
 from effortctl.cli import _show
 from effortctl.cli._exits import print_json, told, warn
-from effortctl.cli._options import AsJson, read_usd_per_hour
+from effortctl.cli._options import AsJson, Level, UsdPerHour
 from effortctl.harness.report._text import clean, usd
 
 if TYPE_CHECKING:
-    from decimal import Decimal
-
     from rich.console import Console
 
     from effortctl.harness.forecast import Amount, MonthlyForecast, PolicyForecast
@@ -33,24 +31,18 @@ def forecast(  # noqa: PLR0913 - one parameter per option of the command
         ),
     ],
     policy: Annotated[
-        Path, typer.Option("--policy", "-p", metavar="FILE", help="A learned policy.")
+        Path, typer.Option("--policy", metavar="FILE", help="A learned policy.")
     ] = Path("policy.json"),
     outcomes: Annotated[
         list[Path] | None,
         typer.Option(
             "--outcomes",
             metavar="FILE",
-            help="Recorded outcomes to take dollars per task from; may be given several times. "
-            "Default: means in the policy's file, without intervals.",
+            help="Recorded outcomes to take dollars per task from; repeatable. Default: means in the "
+            "policy's file, without intervals.",
         ),
     ] = None,
-    gpu_usd_per_hour: Annotated[
-        str | None,
-        typer.Option(
-            metavar="USD",
-            help="What an hour of your machine costs; prices local arms by the seconds they took.",
-        ),
-    ] = None,
+    usd_per_hour: UsdPerHour = None,
     local: Annotated[
         str | None,
         typer.Option(
@@ -65,8 +57,8 @@ def forecast(  # noqa: PLR0913 - one parameter per option of the command
         bool,
         typer.Option("--strict", help="Refuse categories without outcomes; default: pool."),
     ] = False,
-    level: Annotated[float, typer.Option(help="Coverage of intervals.")] = 0.95,
-    seed: Annotated[int, typer.Option(min=0, help="Of the resampling.")] = 0,
+    level: Level = 0.95,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Of the resampling.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Model what a month costs at expected volumes: the plan, fixed ladders and every arm. Calls nothing.
@@ -74,10 +66,9 @@ def forecast(  # noqa: PLR0913 - one parameter per option of the command
     Examples:
     - `effortctl forecast --policy policy.json --volume tasks.csv --outcomes outcomes.jsonl.gz`
 
-    - `effortctl forecast -p policy.json --volume tasks.csv --outcomes o.csv --gpu-usd-per-hour 1.20`
+    - `effortctl forecast --volume tasks.csv --outcomes outcomes.csv --usd-per-hour 1.20`
     """
     uncertainty = read_share(volume_uncertainty)
-    price = None if gpu_usd_per_hour is None else _dollars(gpu_usd_per_hour)
     with told(as_json=as_json):
         from effortctl._fitted_policy import FittedPolicy  # noqa: PLC0415 - slow to load
         from effortctl.harness import forecast as forecasts  # noqa: PLC0415 - with the others
@@ -87,7 +78,7 @@ def forecast(  # noqa: PLR0913 - one parameter per option of the command
             FittedPolicy.load(policy),
             forecasts.read_volumes(volume),
             outcomes=read_outcomes(*outcomes) if outcomes else None,
-            gpu_usd_per_hour=price,
+            gpu_usd_per_hour=None if usd_per_hour is None else float(usd_per_hour),
             local=None if local is None else [arm.strip() for arm in local.split(",")],
             volume_uncertainty=uncertainty,
             strict=strict,
@@ -109,13 +100,10 @@ def read_share(text: str) -> float:
     except ValueError:
         value = math.nan
     if not text.strip().endswith("%") or not (math.isfinite(value) and value >= 0):
-        raise typer.BadParameter(f"{text!r} is not a percentage; write e.g. 20%")
+        raise typer.BadParameter(
+            f"{text!r} is not a percentage; write e.g. 20%", param_hint="--volume-uncertainty"
+        )
     return value
-
-
-def _dollars(text: str) -> float:
-    amount: Decimal = read_usd_per_hour(text)
-    return float(amount)
 
 
 # --- how it looks ----------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import typer
 from effortctl._errors import StoreError
 from effortctl.cli import _overview, _reconcile, _show
 from effortctl.cli._exits import print_json, told
+from effortctl.cli._help import App
 from effortctl.cli._options import (
     AsJson,
     LedgerFile,
@@ -24,15 +25,18 @@ from effortctl.cli._options import (
 from effortctl.cli._top import Watch
 from effortctl.stores import LedgerTotal, SqliteLedger
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode="markdown", help="What was spent, on what, and when."
-)
+app = App(help="What was spent, on what, and when.")
 
 
 @app.command("show")
 def show(
     *,
-    by: Annotated[Literal["arm", "day", "model"], typer.Option(help="What to add up.")] = "arm",
+    by: Annotated[
+        Literal["arm", "day", "model"],
+        typer.Option(
+            metavar="arm|day|model", help="One line per arm, per day (UTC), or per model."
+        ),
+    ] = "arm",
     since: Since = None,
     ledger: LedgerFile = None,
     as_json: AsJson = False,
@@ -89,7 +93,8 @@ def export(
         Literal["csv", "jsonl"], typer.Option("--format", help="How entries are written.")
     ] = "csv",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Default: stdout.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where it goes. Default: stdout."),
     ] = None,
     since: Since = None,
     ledger: LedgerFile = None,
@@ -131,7 +136,7 @@ def _write(output: Path, lines: Iterator[str]) -> None:
             file.writelines(f"{line}\n" for line in lines)
     except OSError as error:
         raise StoreError(f"cannot write {output}: {error.strerror}; choose another file") from error
-    typer.echo(f"Wrote {output}", err=True)
+    typer.echo(f"Written to {output}", err=True)
 
 
 def _print_totals(

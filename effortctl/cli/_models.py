@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -17,6 +17,7 @@ from effortctl.catalog import (
     ModelCard,
     load_catalog,
     load_ladder,
+    parse_arm,
     resolve,
     shipped_ladders,
 )
@@ -24,64 +25,59 @@ from effortctl.cli import _show
 from effortctl.cli._exits import print_json, told
 from effortctl.cli._options import AsJson
 
-app = typer.Typer(rich_markup_mode="markdown")
-
 _SAMPLE_TOKENS = 10_000
 _MTOK = 1_000_000
 _SHORTEST_RANGE = 3
 
+PriceNow: TypeAlias = tuple[Decimal, Decimal] | str
+"""Dollars per million input and output tokens, or why there is no such price."""
 
-@app.callback(invoke_without_command=True)
+Row: TypeAlias = tuple[str, ModelCard, Mapping[str, PriceNow]]
+"""What a line is called, the card it shows, and the price of each model it speaks of."""
+
+
 def models(
-    context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Only this model, or this group of models."),
+    ] = None,
     *,
     endpoint: Annotated[
         str | None, typer.Option(metavar="NAME", help="Only models this endpoint serves.")
     ] = None,
     ladder: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="The arms of a ladder instead.")
+        str | None, typer.Option(metavar="NAME|FILE", help="Show the arms of this ladder instead.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the models effortctl knows: efforts, API, price now, shutdown date.
 
+    A line may stand for a group of models; give its name to see each of them with its own price.
+
+    With --ladder: its arms, the effort asked for, the effort really sent, and the price.
+
     Examples:
     - `effortctl models --endpoint openai`
 
-    - `effortctl models ladder openai`
+    - `effortctl models claude-sonnet-5`
+
+    - `effortctl models --ladder my-ladder.toml`
 
     - `effortctl models --json`
     """
-    if context.invoked_subcommand is not None:
-        return
+    if ladder is not None and (endpoint is not None or name is not None):
+        raise typer.BadParameter("give either --ladder, or a name and --endpoint, not both")
     with told(as_json=as_json):
         if ladder is not None:
             _show_ladder(ladder, as_json=as_json)
         else:
-            _show_models(endpoint, as_json=as_json)
-
-
-@app.command("ladder")
-def show_ladder(
-    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="Which ladder.")],
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Show the arms of a ladder: the effort asked for, the effort really sent, and the price.
-
-    Examples:
-    - `effortctl models ladder local`
-
-    - `effortctl models ladder my-ladder.toml --json`
-    """
-    with told(as_json=as_json):
-        _show_ladder(name, as_json=as_json)
+            _show_models(name, endpoint, as_json=as_json)
 
 
 # --- prices ----------------------------------------------------------------------------------------
 
 
-def price_per_mtok(arm: Arm) -> tuple[Decimal, Decimal] | str:
+def price_per_mtok(arm: Arm) -> PriceNow:
     """Dollars per million input and output tokens now, or why there is no such price."""
     if arm.endpoint.self_hosted or arm.endpoint.kind != "openai":
         hourly = arm.price.usd_per_hour if arm.price else Decimal(0)
@@ -98,13 +94,18 @@ def price_per_mtok(arm: Arm) -> tuple[Decimal, Decimal] | str:
     return each[0], each[1]
 
 
-def _price_cell(price: tuple[Decimal, Decimal] | str) -> str:
-    if isinstance(price, str):
-        return price
-    return " / ".join(f"{part.normalize():f}" for part in price)
+def _price_cell(prices: Sequence[PriceNow]) -> str:
+    """One price, or the range of those that are known; without any, why there is none."""
+    known = [price for price in prices if not isinstance(price, str)]
+    if not known:
+        return next((price for price in prices if isinstance(price, str)), "")
+    return " / ".join(
+        "-".join(f"{end.normalize():f}" for end in sorted({min(part), max(part)}))
+        for part in zip(*known, strict=True)
+    )
 
 
-def _price_fields(price: tuple[Decimal, Decimal] | str) -> dict[str, Any]:
+def _price_fields(price: PriceNow) -> dict[str, Any]:
     """Prices for programs; `price` says why when there are none."""
     known = ("known", *price) if isinstance(price, tuple) else (price, None, None)
     text = [None if part is None else f"{part.normalize():f}" for part in known[1:]]
@@ -114,25 +115,25 @@ def _price_fields(price: tuple[Decimal, Decimal] | str) -> dict[str, Any]:
 # --- models ----------------------------------------------------------------------------------------
 
 
-def _show_models(endpoint: str | None, *, as_json: bool) -> None:
+def _show_models(name: str | None, endpoint: str | None, *, as_json: bool) -> None:
     catalog = load_catalog()
-    cards = _cards(catalog, endpoint)
     today = datetime.now(UTC).date()
-    rows = [(card, _card_price(card, endpoint, catalog)) for card in cards]
+    rows = _rows(catalog, endpoint) if name is None else _rows_of(name, catalog, endpoint)
     if as_json:
-        listed = [_card_fields(card, price, today) for card, price in rows]
+        listed = [_card_fields(row, today) for row in rows]
         print_json({"models": listed, "ladders": list(shipped_ladders())})
         return
     listing = _show.table(
         "model", "efforts", "default", "API", "$ in / out", "ends in", wrap="efforts"
     )
-    for card, price in rows:
+    listing.columns[4].no_wrap = False  # two ranges are wider than there is room for
+    for label, card, prices in rows:
         listing.add_row(
-            card.id,
+            label,
             effort_ranges(card.efforts) or "none taken",
             card.default_effort or "?",
             "resp" if card.api == "responses" else "chat",
-            _price_cell(price),
+            _price_cell([*prices.values()]),
             _shutdown(card, today),
         )
     console = _show.out()
@@ -140,7 +141,28 @@ def _show_models(endpoint: str | None, *, as_json: bool) -> None:
     console.print()
     console.print("$ in / out: per million tokens now. ?: no source says. Dates, sources: --json.")
     console.print(f"Ladders: {', '.join(shipped_ladders())}")
-    console.print("Next: effortctl models ladder NAME")
+    console.print("Next: effortctl models NAME, effortctl models --ladder NAME")
+
+
+def _rows(catalog: Catalog, endpoint: str | None) -> list[Row]:
+    cards = _cards(catalog, endpoint)
+    return [(card.id, card, _card_prices(card, endpoint, catalog)) for card in cards]
+
+
+def _rows_of(name: str, catalog: Catalog, endpoint: str | None) -> list[Row]:
+    """One model, or each model of a card, with its own price.
+
+    Raises:
+        ConfigError: Nothing has this name.
+    """
+    card = catalog.cards.get(name)
+    if card is not None:
+        prices = _card_prices(card, endpoint, catalog)
+        return [(model, card, {model: price}) for model, price in prices.items()]
+    request = parse_arm(name, catalog=catalog)
+    place = str(request.endpoint) if request.endpoint else endpoint or catalog.home(request.model)
+    card = catalog.card(request.model, place)
+    return [(request.model, card, {request.model: _price_at(place, request.model, catalog)})]
 
 
 def _cards(catalog: Catalog, endpoint: str | None) -> list[ModelCard]:
@@ -156,19 +178,32 @@ def _cards(catalog: Catalog, endpoint: str | None) -> list[ModelCard]:
     ]
 
 
-def _card_price(
-    card: ModelCard, endpoint: str | None, catalog: Catalog
-) -> tuple[Decimal, Decimal] | str:
+def _card_prices(card: ModelCard, endpoint: str | None, catalog: Catalog) -> Mapping[str, PriceNow]:
+    """The price of each model of a card that has a name; of the card where none has."""
     place = endpoint or card.home or next(iter(card.endpoints), None)
-    name = next(
-        (name for name in (card.id, *card.names) if card.fit(name) and "*" not in name), None
-    )
-    if place is None or name is None:
-        return "by server" if place is None else "by model"
+    names = _models_of(card)
+    if not names:
+        return {card.id: "by server" if place is None else "by model"}
+    return {name: _price_at(place, name, catalog) for name in names}
+
+
+def _price_at(place: str | None, model: str, catalog: Catalog) -> PriceNow:
+    if place is None:
+        return "by server"
     try:
-        return price_per_mtok(resolve(f"{place}/{name}", catalog=catalog))
+        return price_per_mtok(resolve(f"{place}/{model}", catalog=catalog))
     except ConfigError:  # e.g. the endpoint's address needs a variable that is not set
         return "unknown"
+
+
+def _models_of(card: ModelCard) -> list[str]:
+    """Its models as far as they can be named: `claude-fable-5*` speaks of `claude-fable-5`, too."""
+    stems = (name.removesuffix("*") for name in (card.id, *card.names))
+    return [
+        stem
+        for stem in dict.fromkeys(stems)
+        if stem[-1:].isalnum() and "*" not in stem and card.fit(stem)
+    ]
 
 
 def effort_ranges(efforts: Sequence[Effort]) -> str:
@@ -191,11 +226,19 @@ def _shutdown(card: ModelCard, today: date) -> str:
     return "ended" if left <= 0 else f"{left} d"
 
 
-def _card_fields(
-    card: ModelCard, price: tuple[Decimal, Decimal] | str, today: date
-) -> dict[str, Any]:
+def _card_fields(row: Row, today: date) -> dict[str, Any]:
+    """A card for programs: one price where all its models have the same, else `by model`."""
+    _, card, prices = row
     days_left = None if card.sunset is None else (card.sunset - today).days
-    return card.model_dump(mode="json") | _price_fields(price) | {"days_left": days_left}
+    ended = days_left is not None and days_left <= 0
+    price = next(iter(prices.values())) if len(set(prices.values())) == 1 else "by model"
+    return {
+        **card.model_dump(mode="json"),
+        "status": "ended" if ended else card.status,
+        **_price_fields(price),
+        "prices": {model: _price_fields(each) for model, each in prices.items()},
+        "days_left": days_left,
+    }
 
 
 # --- ladders ---------------------------------------------------------------------------------------
@@ -219,7 +262,7 @@ def _show_ladder(name: str, *, as_json: bool) -> None:
             arm.endpoint.name,
             arm.api,
             str(arm.max_output_tokens),
-            _price_cell(price),
+            _price_cell([price]),
         )
     console = _show.out()
     console.print(f"{chosen.name}: {chosen.description}", style="bold")

@@ -20,8 +20,8 @@ _AGO = re.compile(r"^(\d+)\s*([hdw])$")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 
 
-def read_usd_per_hour(text: str) -> Decimal:
-    """Read dollars per hour, with or without `$`."""
+def read_usd(text: str) -> Decimal:
+    """Read dollars, with or without `$`."""
     try:
         value = Decimal(text.strip().removeprefix("$"))
     except InvalidOperation:
@@ -57,6 +57,9 @@ def traces_path(given: Path | None) -> Path | None:
     return given or (Path(named).expanduser() if named else None)
 
 
+Level: TypeAlias = Annotated[
+    float, typer.Option("--level", metavar="0..1", help="Coverage of intervals.")
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 LedgerFile: TypeAlias = Annotated[
     Path | None,
@@ -96,7 +99,7 @@ UsdPerHour: TypeAlias = Annotated[
     typer.Option(
         "--usd-per-hour",
         metavar="USD",
-        parser=read_usd_per_hour,
+        parser=read_usd,
         help="What an hour of your machine costs; prices local and recorded arms.",
     ),
 ]
@@ -126,6 +129,7 @@ def read_verifier(text: str) -> VerifierChoice:
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is not a verifier; write exact, none, recorded, agreement, or TPR,FPR such as "
-            "0.95,0.05"
+            "0.95,0.05",
+            param_hint="--verifier",
         ) from None
     return tpr, fpr

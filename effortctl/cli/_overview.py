@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -73,11 +73,19 @@ def fields(view: Overview) -> dict[str, object]:
         "tasks": tasks.tasks,
         "escalation_rate": tasks.escalation_rate,
         "verified_rate": None if view.activity is None else view.activity.total.verified_rate,
+        "usd_per_task": _exact(tasks.usd_per_task),
+        "usd_per_verified_task": None
+        if view.activity is None
+        else _exact(view.activity.total.usd_per_verified_task),
         "outcomes": {} if view.activity is None else dict(view.activity.outcomes),
         "arms": {} if view.activity is None else _arm_fields(view.activity.by_arm),
         "days": {} if view.activity is None else _day_fields(view.activity),
         "drift": None if view.drift is None else _drift_fields(view.drift),
     }
+
+
+def _exact(usd: Decimal | None) -> str | None:
+    return None if usd is None else f"{round(usd, 12).normalize():f}"
 
 
 def _arm_fields(by_arm: Mapping[str, ArmActivity]) -> dict[str, object]:
@@ -145,6 +153,8 @@ def rendered(view: Overview, *, days: bool) -> Group:
         view: What to show.
         days: Also show a line per day.
     """
+    if not view.entries and view.activity is None:
+        return Group(Text(f"Nothing booked{_since(view) or ' yet'} in {view.ledger}"))
     parts: list[RenderableType] = [_headline(view), Text(), _arm_table(view)]
     if days:
         parts += [Text(), _day_table(view)]
@@ -156,49 +166,83 @@ def rendered(view: Overview, *, days: bool) -> Group:
     return Group(*parts)
 
 
+def _since(view: Overview) -> str:
+    return "" if view.since is None else f" since {view.since:%Y-%m-%d %H:%M} UTC"
+
+
 def _headline(view: Overview) -> Text:
     tasks = view.booked if view.activity is None else view.activity.total
-    when = "" if view.since is None else f" since {view.since:%Y-%m-%d %H:%M} UTC"
     parts = [
-        f"{_show.usd(view.booked.cost_usd)} booked{when}",
+        f"{_show.usd(view.booked.cost_usd)} booked{_since(view)}",
         _show.plural(tasks.tasks, "task"),
         f"{percent(tasks.escalation_rate)} escalated",
     ]
     if view.activity is not None:
         parts.append(f"{percent(view.activity.total.verified_rate)} verified")
-    return Text(", ".join(parts), style="bold")
+    lines = [Text(", ".join(parts), style="bold")]
+    each = [
+        f"{_show.usd(usd)} per {what}"
+        for usd, what in (
+            (tasks.usd_per_task, "task"),
+            (None if view.activity is None else tasks.usd_per_verified_task, "verified task"),
+        )
+        if usd is not None
+    ]
+    return Text("\n").join([*lines, *([Text(", ".join(each))] if each else [])])
+
+
+def _share(part: Decimal, whole: Decimal) -> str:
+    return percent(float(part / whole) if whole else None)
+
+
+def _booked_table(booked: Mapping[str, Decimal]) -> RenderableType:
+    listing = _show.table("arm", "booked", "share", right=("booked", "share"))
+    whole = sum(booked.values(), Decimal(0))
+    for name, usd in sorted(booked.items(), key=lambda item: (-item[1], item[0])):
+        listing.add_row(name, _show.usd(usd), _share(usd, whole))
+    return listing
 
 
 def _arm_table(view: Overview) -> RenderableType:
     booked, _ = view.spend()
     if view.activity is None:
-        listing = _show.table("arm", "booked", right=("booked",))
-        for name, usd in sorted(booked.items()):
-            listing.add_row(name, _show.usd(usd))
-        return listing
-    money = "booked" if booked else "cost"
-    numbers = ("first", "tries", "passed", "errors", money, "feedback")
-    listing = _show.table("arm", *numbers, right=numbers)
+        return _booked_table(booked)
     by_arm = view.activity.by_arm
     paid = booked or {name: arm.cost_usd for name, arm in by_arm.items()}
-    for name in sorted({*by_arm, *paid}, key=lambda name: (-paid.get(name, Decimal(0)), name)):
-        arm = by_arm.get(name, ArmActivity())
-        listing.add_row(
-            name,
-            f"{arm.first:,}",
-            f"{arm.attempts:,}",
-            percent(arm.verified_rate),
-            f"{arm.errors:,}",
-            _show.usd(paid.get(name, Decimal(0))),
-            f"{fmean(arm.scores):.2f} ({len(arm.scores):,})" if arm.scores else "-",
-        )
+    whole = sum(paid.values(), Decimal(0))
+    names = sorted({*by_arm, *paid}, key=lambda name: (-paid.get(name, Decimal(0)), name))
+    columns: dict[str, Callable[[ArmActivity, Decimal], str]] = {
+        "first": lambda arm, _: f"{arm.first:,}",
+        "tries": lambda arm, _: f"{arm.attempts:,}",
+        "passed": lambda arm, _: percent(arm.verified_rate),
+        "errors": lambda arm, _: f"{arm.errors:,}",
+        "booked" if booked else "cost": lambda _, usd: _show.usd(usd),
+        "share": lambda _, usd: _share(usd, whole),
+        "feedback": lambda arm, _: _feedback(arm),
+    }
+    if not any(arm.errors for arm in by_arm.values()):
+        del columns["errors"]
+    if not any(arm.scores for arm in by_arm.values()):
+        del columns["feedback"]
+    listing = _show.table("arm", *columns, right=tuple(columns))
+    for name in names:
+        arm, usd = by_arm.get(name, ArmActivity()), paid.get(name, Decimal(0))
+        listing.add_row(name, *(cell(arm, usd) for cell in columns.values()))
     return listing
+
+
+def _feedback(arm: ArmActivity) -> str:
+    return f"{fmean(arm.scores):.2f} ({len(arm.scores):,})" if arm.scores else "-"
 
 
 def _day_table(view: Overview) -> RenderableType:
     _, booked = view.spend()
-    by_day = {} if view.activity is None else view.activity.by_day
-    known = {day.isoformat(): tasks for day, tasks in by_day.items()}
+    if view.activity is None:
+        listing = _show.table("day", "booked", right=("booked",))
+        for day, usd in sorted(booked.items()):
+            listing.add_row(day, _show.usd(usd))
+        return listing
+    known = {day.isoformat(): tasks for day, tasks in view.activity.by_day.items()}
     numbers = ("booked", "tasks", "escalated", "verified")
     listing = _show.table("day", *numbers, right=numbers)
     for day in sorted({*booked, *known}):

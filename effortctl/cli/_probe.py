@@ -15,12 +15,14 @@ from effortctl.catalog import load_ladder
 from effortctl.cli import _show
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from effortctl._fidelity import ArmProbe, Comparison, ProbeReport
 
 Line = tuple[Literal["ok", "note", "warning"], str]
 
 
-def probe(ladder: str, *, budget: str, k: int, ledger: Path) -> ProbeReport:
+def probe(ladder: str, *, budget: Decimal, calls: int, ledger: Path) -> ProbeReport:
     """Make the calls; they are booked in the ledger like any others.
 
     Raises:
@@ -43,9 +45,9 @@ def probe(ladder: str, *, budget: str, k: int, ledger: Path) -> ProbeReport:
 
         def tell(arm: str, done: int) -> None:
             if status is not None:
-                status.update(f"probing {arm}, call {done} of {k}")
+                status.update(f"probing {arm}, call {done} of {calls}")
 
-        return probe_efforts(chosen, budget=budget, k=k, ledger=store, progress=tell)
+        return probe_efforts(chosen, budget=budget, k=calls, ledger=store, progress=tell)
 
 
 def lines(found: ProbeReport) -> Iterator[Line]:
@@ -60,7 +62,7 @@ def lines(found: ProbeReport) -> Iterator[Line]:
             "warning",
             (
                 f"merge {', '.join(group)}: keep the cheapest and remove the others from the ladder, or ask "
-                "again with a larger --k if you expect a small difference"
+                "again with a larger --calls if you expect a small difference"
             ),
         )
     if found.stopped is not None:
@@ -95,6 +97,6 @@ def _pair_line(pair: Comparison, *, calls: int) -> Line:
         "note",
         (
             f"{pair.lower} and {pair.higher}: {medians}, which {_show.plural(calls, 'call')} cannot tell "
-            f"from luck (p = {pair.p:.2g}); ask again with --k {3 * calls}"
+            f"from luck (p = {pair.p:.2g}); ask again with --calls {3 * calls}"
         ),
     )

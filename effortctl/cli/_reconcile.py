@@ -13,7 +13,7 @@ import typer
 from effortctl._errors import StoreError
 from effortctl.cli import _show
 from effortctl.cli._exits import ExitCode, print_json, told
-from effortctl.cli._options import AsJson, LedgerFile, ledger_path, read_usd_per_hour
+from effortctl.cli._options import AsJson, LedgerFile, ledger_path, read_usd
 from effortctl.stores import Adjustment, Line, SqliteLedger, adjustments, read_bills
 from effortctl.stores import reconcile as compare
 
@@ -38,26 +38,32 @@ def reconcile(
     column: Annotated[
         list[str] | None,
         typer.Option(
-            "--column", metavar="date=NAME", help="Column of `date`, `model`, `cost` or `currency`."
+            "--column",
+            metavar="WHAT=NAME",
+            help="The bill's column of date, model, cost or currency; repeatable.",
         ),
     ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
-            "--only", metavar="COLUMN=VALUE", help="Only rows with this value, e.g. of one API key."
+            "--only",
+            metavar="COLUMN=VALUE",
+            help="Only rows with this value, e.g. of one API key; repeatable.",
         ),
     ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(
-            "--model", metavar="THEIRS=OURS", help="A model that the bill calls by another name."
+            "--model",
+            metavar="THEIRS=OURS",
+            help="A model that the bill calls by another name; repeatable.",
         ),
     ] = None,
     tolerance: Annotated[
         Decimal | None,
         typer.Option(
             metavar="USD",
-            parser=read_usd_per_hour,
+            parser=read_usd,
             help="Differences that are mere rounding. Default: half a cent.",
         ),
     ] = None,

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +16,7 @@ import typer
 from rich.status import Status
 
 from effortctl import Controller
-from effortctl._errors import ConfigError
+from effortctl._errors import ConfigError, StoreError
 from effortctl._types import Attempt, Outcome, Price, Task
 from effortctl.catalog import Ladder, Rung, load_ladder, sunset_notes
 from effortctl.cli import _show
@@ -145,8 +145,13 @@ def run(  # noqa: PLR0913 - one parameter per option of the command line
     with told(as_json=as_json), ExitStack() as stack:
         task, check = _task(wish)
         rungs = _ladder(wish)
-        for note in sunset_notes(rungs.arms, datetime.now(UTC).date()):
-            warn(note)
+        today = datetime.now(UTC).date()
+        ended = sunset_notes(
+            rungs.arms, today, notice=timedelta(0)
+        )  # the controller tells of these
+        for note in sunset_notes(rungs.arms, today):
+            if note not in ended:
+                warn(note)
         screen = stack.enter_context(_Screen(as_json=as_json, quiet=quiet))
         controller = Controller(
             **_climbing(rungs, policy),
@@ -277,8 +282,11 @@ def _open_cache(stack: ExitStack) -> Any:
 
 
 def _open_traces(path: Path | None) -> Any:
+    """The file of traces; one that cannot be written must be noticed before the answer is paid for."""
     from effortctl.stores import TraceStore  # noqa: PLC0415 - as the others
 
+    if path is not None and path.is_dir():
+        raise StoreError(f"{path} is a folder; name a file for the traces")
     return None if path is None else TraceStore(path)
 
 

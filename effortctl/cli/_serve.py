@@ -99,7 +99,7 @@ def _server() -> Any:
     try:
         import effortctl.serve as server  # noqa: PLC0415 - needs an extra
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in ("starlette", "uvicorn"):
+        if (error.name or "").partition(".")[0] not in ("aiohttp", "starlette", "uvicorn"):
             raise
         raise ConfigError(
             f"effortctl serve needs {error.name}; install it with: pip install 'effortctl[serve]'"

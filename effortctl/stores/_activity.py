@@ -87,6 +87,16 @@ class TaskActivity:
         """Share that is verified; None without a task."""
         return _share(self.verified, self.tasks)
 
+    @property
+    def usd_per_task(self) -> Decimal | None:
+        """Dollars per task; None without a task."""
+        return self.cost_usd / self.tasks if self.tasks else None
+
+    @property
+    def usd_per_verified_task(self) -> Decimal | None:
+        """All dollars, those of failed tasks included, per verified task; None without one."""
+        return self.cost_usd / self.verified if self.verified else None
+
     def add(self, trace: Trace) -> None:
         """Count a task."""
         best = trace.best

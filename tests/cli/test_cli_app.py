@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 import warnings
@@ -5,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 import typer
+from typer.main import get_command
 
 import effortctl
 from effortctl import (
@@ -19,6 +21,7 @@ from effortctl import (
     UnknownPriceError,
 )
 from effortctl.cli import _show
+from effortctl.cli._app import app
 from effortctl.cli._exits import told
 
 COMMANDS = ("run", "demo", "models", "ledger", "doctor")
@@ -46,22 +49,65 @@ def test_no_command_is_help_and_code_2(cli):
     assert "Usage: effortctl" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("run",),
-        ("demo",),
-        ("models",),
-        ("models", "ladder"),
-        ("ledger", "show"),
-        ("ledger", "export"),
-        ("doctor",),
-    ],
-)
-def test_every_command_has_at_least_two_examples_in_its_help(cli, command):
-    done = cli(*command, "--help")
+def leaves(command, path=()):
+    """Every command, with the words that call it."""
+    yield path
+    for name, each in getattr(command, "commands", {}).items():
+        yield from leaves(each, (*path, name))
+
+
+EVERY = list(leaves(get_command(app)))
+ALONE = [path for path in EVERY if path not in {each[:-1] for each in EVERY}]
+
+
+@pytest.mark.parametrize("path", ALONE, ids=" ".join)
+def test_every_command_has_examples_in_its_help(cli, path):
+    done = cli(*path, "--help")
     assert done.exit_code == 0
-    assert done.stdout.count("effortctl " + command[0]) >= 3, "the usage line and two examples"
+    examples = done.stdout.partition("\nExamples:\n")[2].splitlines()
+    assert examples[0].startswith(f"  effortctl {' '.join(path)}")
+
+
+@pytest.mark.parametrize("path", EVERY, ids=lambda path: " ".join(path) or "effortctl")
+def test_help_fits_80_columns_and_names_values_in_words(cli, path):
+    told, _, examples = cli(*path, "--help").stdout.partition("\nExamples:\n")
+    assert max(map(len, told.splitlines())) <= 80
+    assert "<" not in re.sub(r"< \w+\.txt", "", told), "an option needs a metavar"
+    assert "......" not in told
+    assert "{" not in told
+    assert all(line.startswith("  ") for line in examples.partition("\n\n")[0].splitlines())
+
+
+def test_help_groups_the_commands_and_lists_the_exit_codes(cli):
+    told = " ".join(cli("--help").stdout.split())
+    for words in ("Ask: run", "Measure and choose:", "Watch and look up:", "doctor: something is"):
+        assert words in told
+    assert "eval gate: 0 pass, 1 fail, 2 inconclusive" in told
+
+
+def test_the_same_thing_has_the_same_option_everywhere():
+    meant = {}
+    for path in ALONE:
+        command = get_command(app)
+        for name in path:
+            command = command.commands[name]
+        for option in command.params:
+            if option.param_type_name == "option":
+                short = {opt for opt in option.opts if not opt.startswith("--")}
+                assert short <= {"-o", "-q"}, f"{path}: {short}"
+                for opt in option.opts:
+                    meant.setdefault(opt, set()).add(option.metavar or "")
+    assert {each.removesuffix(".html") for each in meant["--output"]} == {"FILE", "FOLDER"}
+    for opt in (
+        "--ledger",
+        "--traces",
+        "--gguf",
+        "--usd-per-hour",
+        "--since",
+        "--level",
+        "--budget",
+    ):
+        assert len(meant[opt]) == 1, (opt, meant[opt])
 
 
 # --- how commands end ------------------------------------------------------------------------------

@@ -1,6 +1,10 @@
 import json
+import tomllib
+from pathlib import Path
 
 from effortctl.stores import SqliteLedger
+
+FOR_DEVELOPERS = {"docs", "dev", "interop"}
 
 
 def findings(done):
@@ -17,6 +21,13 @@ def test_a_healthy_machine_is_code_0_and_says_so(cli):
     assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80
     for area in ("python", "packages", "extras", "keys", "sandbox", "ledger", "cache", "ladder"):
         assert area in done.stdout
+
+
+def test_every_extra_of_the_package_is_looked_at(cli):
+    told = json.loads(cli("doctor", "--json").stdout)["findings"]
+    extras = {each["text"].split(":")[0] for each in told if each["area"] == "extras"}
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    assert extras == set(project["project"]["optional-dependencies"]) - FOR_DEVELOPERS
 
 
 def test_keys_are_named_and_their_values_never_shown(cli, monkeypatch):

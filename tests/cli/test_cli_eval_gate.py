@@ -48,11 +48,11 @@ def test_exit_codes_are_pass_fail_and_inconclusive(evaluate, saved):
 
 
 def test_an_inconclusive_gate_says_how_many_tasks_it_needs(evaluate, saved):
-    done = evaluate("gate", saved(498), "-b", saved(500, folder="base"), "--policy", "p")
+    done = evaluate("gate", saved(498), "--baseline", saved(500, folder="base"), "--policy", "p")
     assert "tasks would decide" in done.stdout
     document = json.loads(
         evaluate(
-            "gate", saved(498), "-b", saved(500, folder="base"), "--policy", "p", "--json"
+            "gate", saved(498), "--baseline", saved(500, folder="base"), "--policy", "p", "--json"
         ).stdout
     )
     assert document["status"] == "inconclusive"
@@ -74,14 +74,16 @@ def test_an_inconclusive_gate_says_how_many_tasks_it_needs(evaluate, saved):
     ],
 )
 def test_bad_input_and_usage_exit_3_so_that_2_has_one_meaning(evaluate, saved, wrong):
-    arguments = (saved(500), "-b", saved(500, folder="base"), *wrong) if wrong else ()
+    arguments = (saved(500), "--baseline", saved(500, folder="base"), *wrong) if wrong else ()
     done = evaluate("gate", *arguments)
     assert done.exit_code == 3
     assert done.stderr
 
 
 def test_without_a_baseline_an_absolute_limit_is_needed(evaluate, saved):
-    assert evaluate("gate", saved(600), "--policy", "p").exit_code == 3
+    unlimited = evaluate("gate", saved(600), "--policy", "p")
+    assert unlimited.exit_code == 3
+    assert "--baseline" in unlimited.stderr
     done = evaluate("gate", saved(600), "--policy", "p", "--min-quality", "0.9")
     assert done.exit_code == 0
     assert evaluate("gate", saved(600), "--policy", "p", "--max-cost-usd", "0.5").exit_code == 1
@@ -89,10 +91,10 @@ def test_without_a_baseline_an_absolute_limit_is_needed(evaluate, saved):
 
 def test_a_criterion_can_be_left_out_and_a_saving_demanded(evaluate, saved):
     base, dear = saved(500, folder="base"), saved(500, cost_usd=np.full(600, 3.0))
-    both = ("gate", dear, "-b", base, "--policy", "p")
+    both = ("gate", dear, "--baseline", base, "--policy", "p")
     assert evaluate(*both).exit_code == 1
     assert evaluate(*both, "--max-cost-increase", "off").exit_code == 0
-    cheap = ("gate", base, "-b", dear, "--policy", "p")
+    cheap = ("gate", base, "--baseline", dear, "--policy", "p")
     assert evaluate(*cheap, "--max-cost-increase", "-50%").exit_code == 0
     assert evaluate(*cheap, "--max-cost-increase", "-80%").exit_code == 1
 
@@ -100,7 +102,9 @@ def test_a_criterion_can_be_left_out_and_a_saving_demanded(evaluate, saved):
 def test_folders_stand_for_their_result_and_files_are_written(evaluate, saved, tmp_path):
     junit, text = tmp_path / "out" / "gate.xml", tmp_path / "gate.md"
     run, base = saved(440).parent, saved(500, folder="base").parent
-    done = evaluate("gate", run, "-b", base, "--policy", "p", "--junit", junit, "--markdown", text)
+    done = evaluate(
+        "gate", run, "--baseline", base, "--policy", "p", "--junit", junit, "--markdown", text
+    )
     assert done.exit_code == 1
     assert ET.parse(junit).getroot().get("failures") == "1"
     assert "**fail**" in text.read_text(encoding="utf-8")

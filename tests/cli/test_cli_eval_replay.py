@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from effortctl.cli._eval_replay import register
+from effortctl.cli._help import App
 from effortctl.harness._result import EvalResult
 from effortctl.stores import OutcomeRow, write_outcomes
 
@@ -41,7 +41,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def replay():
-    app = typer.Typer()
+    app = App()
     register(app)
     app.command("other")(lambda: None)  # with one command alone, typer drops its name
     return lambda *words: CliRunner().invoke(app, ["replay", *map(str, words)])
@@ -56,13 +56,14 @@ def test_the_first_line_is_the_verdict_and_the_file_is_written(replay, files, tm
     saved = EvalResult.load(tmp_path / "r.json")
     assert saved.verdict.sentence == first
     assert saved.name == "test.jsonl"
-    for said in ("plan", "fixed_ladder", "big (best fixed arm)", "oracle (hindsight)", "60 tasks"):
+    for said in ("plan", "fixed ladder", "Best fixed arm: big", "oracle (hindsight)", "60 tasks"):
         assert said in done.stdout
 
 
-def test_json_to_stdout_prints_nothing_else(replay, files):
+@pytest.mark.parametrize("words", [("--json", "-"), ("--json",), ("--json", "--seed", "0")])
+def test_json_to_stdout_prints_nothing_else(replay, files, words):
     test, train = files
-    done = replay(test, "--learn", train, "--verifier", "0.9,0.1", "--json", "-")
+    done = replay(test, "--learn", train, "--verifier", "0.9,0.1", *words)
     assert done.exit_code == 0, done.output
     found = EvalResult.model_validate(json.loads(done.stdout))
     assert found.verifier == "0.9,0.1"
@@ -79,7 +80,8 @@ def test_prompts_are_kept_when_asked_for(replay, files):
     ("words", "code", "said"),
     [
         (["--verifier", "magic"], 2, "is not a verifier"),
-        (["--cluster-by", "colour"], 2, "write cluster or category"),
+        (["--cluster-by", "colour"], 2, "neither cluster nor category"),
+        (["--json", "other.jsonl"], 2, "outcomes, which a result would replace"),
         (["--arms", "small,huge"], 3, "huge"),
         (["--arms", ","], 3, "names no arm"),
         (["--value-usd", "1", "--min-quality", "0.5"], 3, "give one of"),

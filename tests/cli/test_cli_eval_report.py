@@ -61,7 +61,7 @@ def test_files_are_written_and_named(report, saved, tmp_path):
     page = tmp_path / "out" / "report.html"
     done = report(saved, "-o", page)
     assert done.exit_code == 0
-    assert f"Written: {page}" in done.stdout
+    assert f"Written to {page}" in done.stdout
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert [path.name for path in page.parent.iterdir()] == ["report.html"]
 

@@ -157,6 +157,13 @@ def test_a_shard_that_makes_no_sense_is_refused(cli, example):
     assert "i/N" in result.stderr
 
 
+def test_a_budget_per_day_is_not_taken_for_that_of_a_run(cli, example):
+    result = cli("eval", "run", example / "EVAL.toml", "--budget-usd", "$5/day")
+    assert result.exit_code == 2
+    assert "not an amount of dollars" in result.stderr
+    assert not (example / "runs").exists()
+
+
 def test_progress_tells_dollars_time_and_errors():
     now = Progress(
         done=10,

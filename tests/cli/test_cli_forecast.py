@@ -66,7 +66,7 @@ def test_without_outcomes_it_warns_and_uses_the_policys_file(predict):
 
 def test_the_price_of_a_machine_makes_local_arms_cost_hours(predict, files):
     options = ("--outcomes", files / "outcomes.csv", "--local", "small")
-    done = predict(*options, "--gpu-usd-per-hour", "$1.20", "--volume-uncertainty", "20%")
+    done = predict(*options, "--usd-per-hour", "$1.20", "--volume-uncertainty", "20%")
     assert done.exit_code == 0
     assert "Hours of your machine under the plan" in done.stdout
     assert "local" in done.stdout
@@ -87,7 +87,7 @@ def test_an_unknown_category_is_pooled_or_refused(predict, files):
     ("option", "value", "code"),
     [
         ("--volume-uncertainty", "0.2", 2),
-        ("--gpu-usd-per-hour", "cheap", 2),
+        ("--usd-per-hour", "cheap", 2),
         ("--level", "1", 3),
         ("--outcomes", "nope.csv", 3),
     ],

@@ -11,6 +11,7 @@ from effortctl.cli._models import _shutdown, effort_ranges
 def test_every_card_is_listed_with_efforts_and_price(cli):
     done = cli("models")
     assert done.exit_code == 0
+    assert "low..xhigh" in done.stdout, "only at spaces are efforts broken into lines"
     for card in load_catalog().cards.values():
         assert card.id in done.stdout
     assert "gpt-6-luna" in done.stdout
@@ -31,6 +32,46 @@ def test_models_as_json_hold_every_fact_of_the_card(cli):
     assert document["ladders"] == list(shipped_ladders())
 
 
+def test_a_group_of_models_shows_the_range_of_their_prices(cli):
+    done = cli("models", "--endpoint", "anthropic")
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("claude-5 ")]
+    prices = {card["id"]: card for card in json.loads(cli("models", "--json").stdout)["models"]}
+    group = prices["claude-5"]
+    each = group["prices"]
+    assert (group["price"], group["input_usd_per_mtok"]) == ("by model", None)
+    opus, sonnet = each["claude-opus-5"], each["claude-sonnet-5"]
+    assert opus["input_usd_per_mtok"] != sonnet["input_usd_per_mtok"]
+    known = [price for price in each.values() if price["price"] == "known"]
+    ends = [
+        "-".join(sorted({min(part, key=float), max(part, key=float)}, key=float))
+        for part in (
+            [price[f"{side}_usd_per_mtok"] for price in known] for side in ("input", "output")
+        )
+    ]
+    assert ends[0] in line
+
+
+def test_a_model_or_a_group_is_shown_by_name_with_exact_prices(cli):
+    (sonnet,) = json.loads(cli("models", "claude-sonnet-5", "--json").stdout)["models"]
+    assert (sonnet["id"], sonnet["price"]) == ("claude-5", "known")
+    shown = cli("models", "claude-sonnet-5").stdout
+    assert f"{sonnet['input_usd_per_mtok']} / {sonnet['output_usd_per_mtok']}" in shown
+    group = cli("models", "claude-5").stdout
+    assert all(name in group for name in load_catalog().cards["claude-5"].match)
+    assert "gpt-6-luna" in cli("models", "openai/gpt-6-luna").stdout
+    assert cli("models", "no-such-model").exit_code == 3
+    assert cli("models", "gpt-6-luna", "--ladder", "openai").exit_code == 2
+
+
+def test_a_model_whose_day_is_past_has_ended(cli, tmp_path, monkeypatch):
+    path = tmp_path / "catalog.toml"
+    path.write_text('[[model]]\nid = "o3"\nsunset = 2026-01-01\n')
+    monkeypatch.setenv("EFFORTCTL_CATALOG", str(path))
+    (card,) = json.loads(cli("models", "o3", "--json").stdout)["models"]
+    assert load_catalog().cards["o3"].status == "ending"
+    assert card["status"] == "ended"
+
+
 def test_an_endpoint_narrows_the_list(cli):
     listed = json.loads(cli("models", "--endpoint", "deepseek", "--json").stdout)["models"]
     assert {card["id"] for card in listed} == {"deepseek-v4@deepseek"}
@@ -41,18 +82,17 @@ def test_an_endpoint_narrows_the_list(cli):
 
 @pytest.mark.parametrize("name", shipped_ladders())
 def test_every_shipped_ladder_can_be_shown_in_both_ways(cli, name):
-    shown = cli("models", "ladder", name)
+    shown = cli("models", "--ladder", name)
     assert shown.exit_code == 0, shown.stderr
-    assert shown.stdout == cli("models", "--ladder", name).stdout
-    document = json.loads(cli("models", "ladder", name, "--json").stdout)
+    document = json.loads(cli("models", "--ladder", name, "--json").stdout)
     assert [arm["name"] for arm in document["arms"]] == [a.name for a in load_ladder(name).arms]
 
 
 def test_requested_and_effective_effort_are_both_shown(cli, tmp_path):
     path = tmp_path / "one.toml"
     path.write_text('[[arm]]\nmodel = "gpt-6-astra"\neffort = "none"\n')
-    assert "none -> low" in cli("models", "ladder", path).stdout
-    (arm,) = json.loads(cli("models", "ladder", path, "--json").stdout)["arms"]
+    assert "none -> low" in cli("models", "--ladder", path).stdout
+    (arm,) = json.loads(cli("models", "--ladder", path, "--json").stdout)["arms"]
     assert (arm["requested_effort"], arm["effective_effort"]) == ("none", "low")
 
 
@@ -61,11 +101,11 @@ def test_an_hourly_price_is_shown_as_such(cli, tmp_path):
     path.write_text(
         '[[arm]]\nmodel = "smollm2-135m"\neffort = "none"\nprice = { usd_per_hour = "0.05" }\n'
     )
-    assert "$0.05/h" in cli("models", "ladder", path).stdout
+    assert "$0.05/h" in cli("models", "--ladder", path).stdout
 
 
 def test_an_unknown_ladder_is_code_3_with_the_names_there_are(cli):
-    done = cli("models", "ladder", "locl", "--json")
+    done = cli("models", "--ladder", "locl", "--json")
     assert done.exit_code == 3
     assert "did you mean local?" in json.loads(done.stdout)["error"]["message"]
 

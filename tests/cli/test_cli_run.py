@@ -189,6 +189,7 @@ def test_a_model_that_will_be_shut_down_is_warned_about_on_stderr(cli, spent, mo
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     done = cli("run", "hi", "--arm", "o4-mini@low", "--ledger", spent)
     assert done.stderr.startswith("Warning: o4-mini was shut down on ")
+    assert done.stderr.count("was shut down") == 1
 
 
 # --- bad input -------------------------------------------------------------------------------------
@@ -255,6 +256,14 @@ def test_an_unreadable_ledger_stops_the_run_before_any_call(cli, by_effort, ladd
     assert done.exit_code == 3
     assert done.stderr.startswith("Error: ")
     assert str(spent) in done.stderr
+    assert by_effort.hits == ()
+
+
+def test_a_folder_for_the_traces_stops_the_run_before_any_call(cli, by_effort, ladder_file, spent):
+    ladder, folder = ladder_file(by_effort.base_url), spent.parent
+    done = cli("run", "hi", "--ladder", ladder, "--ledger", spent, "--traces", folder)
+    assert done.exit_code == 3
+    assert "is a folder" in done.stderr
     assert by_effort.hits == ()
 
 

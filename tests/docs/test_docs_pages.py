@@ -18,6 +18,7 @@ RUN_BY = {
     "docs/guides/verifiers.md": "tests/verifiers/test_verifiers_guide.py",
     "docs/guides/agents.md": "tests/docs/test_docs_agents.py",
     "docs/guides/openai-app.md": "tests/client/test_client_app.py",
+    "docs/guides/proxy.md": "tests/serve/test_serve_guide.py",
 }
 """Pages whose Python needs a stage of its own, and the tests that set it."""
 

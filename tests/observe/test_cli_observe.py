@@ -111,6 +111,7 @@ def test_a_report_joins_ledger_traces_and_feedback(run, traces, ledger):
     assert found["spend_by_arm"] == {"gpt-6-luna@low": "0.02", "gpt-6-sol@high": "0.5"}
     assert sum(map(Decimal, found["spend_by_day"].values())) == Decimal("0.52")
     assert (found["tasks"], found["escalation_rate"], found["verified_rate"]) == (2, 0.5, 1)
+    assert (found["usd_per_task"], found["usd_per_verified_task"]) == ("0.26", "0.26")
     assert found["arms"]["gpt-6-luna@low"]["verified_rate"] == 0.5
     assert found["arms"]["gpt-6-luna@low"]["feedback"] == 0.5
     assert found["days"]["2026-11-23"]["tasks"] == 2
@@ -123,6 +124,12 @@ def test_a_report_fits_the_terminal(run, traces, ledger):
     assert done.stdout.startswith("$0.52 booked, 2 tasks, 50% escalated, 100% verified")
     assert max(len(line.rstrip()) for line in done.stdout.splitlines()) <= 80
     assert "2026-11-23" in done.stdout
+    assert "$0.26 per task, $0.26 per verified task" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if line.startswith("gpt-6")]
+    assert [(row[0], "96%" in row, "4%" in row) for row in rows] == [
+        ("gpt-6-sol@high", True, False),
+        ("gpt-6-luna@low", False, True),
+    ]
 
 
 def test_a_ledger_alone_tells_spend_and_escalations(run, ledger):
@@ -134,7 +141,7 @@ def test_a_ledger_alone_tells_spend_and_escalations(run, ledger):
 def test_a_report_of_nothing_is_no_error(run):
     done = run("ledger", "report")
     assert done.exit_code == 0
-    assert done.stdout.startswith("$0 booked, 0 tasks, - escalated")
+    assert done.stdout.startswith("Nothing booked yet in ")
 
 
 def test_since_leaves_out_what_is_older(run, traces, ledger):
@@ -248,7 +255,7 @@ def findings(done):
 def test_a_probe_is_booked_and_says_that_efforts_differ(run, ladder_file, ledger):
     with MockServer() as server:
         done = run(
-            "doctor", "--probe", "--budget", "0.10", "--ladder", ladder_file(server),
+            "doctor", "--probe", "--budget-usd", "0.10", "--ladder", ladder_file(server),
             "--ledger", ledger, "--json",
         )  # fmt: skip
         assert server.count() == 10
@@ -265,9 +272,9 @@ def test_a_probe_warns_of_a_knob_that_does_nothing(run, ladder_file):
         done = run(
             "doctor",
             "--probe",
-            "--budget",
+            "--budget-usd",
             "0.10",
-            "--k",
+            "--calls",
             4,
             "--ladder",
             ladder_file(server),
@@ -281,11 +288,11 @@ def test_a_probe_warns_of_a_knob_that_does_nothing(run, ladder_file):
 def test_a_probe_needs_a_budget(run):
     done = run("doctor", "--probe")
     assert done.exit_code == 2
-    assert "--budget" in done.stderr
+    assert "--budget-usd" in done.stderr
 
 
 def test_a_probe_of_recorded_answers_is_refused(run):
-    done = run("doctor", "--probe", "--budget", "1", "--ladder", "local")
+    done = run("doctor", "--probe", "--budget-usd", "1", "--ladder", "local")
     assert done.exit_code == 3
     assert "recorded answers" in done.stderr
 
@@ -293,7 +300,7 @@ def test_a_probe_of_recorded_answers_is_refused(run):
 def test_a_probe_that_its_budget_ends_says_so(run, ladder_file):
     with MockServer() as server:
         done = run(
-            "doctor", "--probe", "--budget", "0.003", "--ladder", ladder_file(server), "--json"
+            "doctor", "--probe", "--budget-usd", "0.003", "--ladder", ladder_file(server), "--json"
         )
     assert any(text.startswith("stopped early") for _, text in findings(done))
 
@@ -308,9 +315,9 @@ def test_a_difference_that_few_calls_cannot_show_is_no_reason_to_merge(run, ladd
         done = run(
             "doctor",
             "--probe",
-            "--budget",
+            "--budget-usd",
             "1",
-            "--k",
+            "--calls",
             4,
             "--ladder",
             ladder_file(server),
@@ -318,4 +325,4 @@ def test_a_difference_that_few_calls_cannot_show_is_no_reason_to_merge(run, ladd
         )
     told = findings(done)
     assert not [text for _, text in told if text.startswith("merge")]
-    assert any(status == "note" and "--k 12" in text for status, text in told)
+    assert any(status == "note" and "--calls 12" in text for status, text in told)

@@ -153,8 +153,10 @@ def test_learning_planning_and_forecasting_keep_no_prompt(home):
     assert cli("learn", outcomes, "-o", policy, "--value-usd", "0.5", "--json").exit_code == 0
     volume.write_text("category,queries_per_month\nguards,1000\n")
     for options in ([], ["--json"]):
-        assert cli("plan", "-p", policy, canaries.PROMPT, *options).exit_code == 0
-        done = cli("forecast", "--volume", volume, "-p", policy, "--outcomes", outcomes, *options)
+        assert cli("plan", "--policy", policy, canaries.PROMPT, *options).exit_code == 0
+        done = cli(
+            "forecast", "--volume", volume, "--policy", policy, "--outcomes", outcomes, *options
+        )
         assert done.exit_code == 0, done.output
     clean(home, but=("outcomes.jsonl",))
 
@@ -166,7 +168,7 @@ def test_damaged_files_are_not_quoted(home):
     policy = home / "policy.json"
     for words in (f'{{"prompt": "{canaries.PROMPT}"', json.dumps({"prompt": canaries.PROMPT})):
         policy.write_text(words)
-        assert cli("plan", "-p", policy, "hello").exit_code == 3
+        assert cli("plan", "--policy", policy, "hello").exit_code == 3
     shutil.copy(policy, home / "result.json")
     for command in (["learn", bad], ["eval", "report", home / "result.json"]):
         assert cli(*command).exit_code == 3
