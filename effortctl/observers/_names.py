@@ -1,7 +1,8 @@
 """Which value goes under which attribute.
 
 Source: the OpenTelemetry repository semantic-conventions-genai (in development); the names are those of the
-package opentelemetry-semantic-conventions 0.66b2.
+package opentelemetry-semantic-conventions 0.66b2, and `gen_ai.request.reasoning.level`, which that
+repository has had since 2026-06 and the package does not have yet.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any, Final
 from effortctl._types import Attempt, Finish, Trace, Usage, Verdict
 
 WORKFLOW: Final = "effortctl"
+
+_NO_FAULT: Final = frozenset({"accepted", "refused"})
 
 _FINISH: Final[dict[Finish, str]] = {
     "complete": "stop",
@@ -52,6 +55,7 @@ def of_attempt(decision: str, attempt: Attempt, provider: str) -> dict[str, Any]
             "gen_ai.provider.name": provider,
             "gen_ai.request.model": attempt.model,
             "gen_ai.request.max_tokens": attempt.max_output_tokens,
+            "gen_ai.request.reasoning.level": _level(attempt),
             "gen_ai.response.model": answer.model if answer else None,
             "gen_ai.response.finish_reasons": [_FINISH[answer.finish]] if answer else None,
             "operation.cost": float(attempt.cost.usd),
@@ -75,6 +79,39 @@ def of_attempt(decision: str, attempt: Attempt, provider: str) -> dict[str, Any]
             **_of_tier(attempt, provider),
         }
     )
+
+
+def of_metrics(attempt: Attempt, provider: str) -> dict[str, Any]:
+    """Attributes that measurements of an attempt are grouped by."""
+    return _known(
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": provider,
+            "gen_ai.request.model": attempt.model,
+            "gen_ai.request.reasoning.level": _level(attempt),
+            "gen_ai.response.model": attempt.answer.model if attempt.answer else None,
+        }
+    )
+
+
+def of_fault(error: str | None) -> dict[str, str]:
+    """The class of a fault, from its type and message; the message may quote anything."""
+    return {} if error is None else {"error.type": error.partition(":")[0]}
+
+
+def fault_of_task(trace: Trace) -> str | None:
+    """Why a task failed. None: it did not, for an answer that no check passed is no fault."""
+    if trace.outcome in _NO_FAULT:
+        return None
+    if trace.outcome != "exhausted":
+        return trace.outcome
+    answered = any(attempt.answer is not None for attempt in trace.attempts)
+    errors = [attempt.error for attempt in trace.attempts if attempt.error is not None]
+    return None if answered or not errors else errors[-1].partition(":")[0]
+
+
+def _level(attempt: Attempt) -> str | None:
+    return None if attempt.effective_effort == "default" else attempt.effective_effort
 
 
 def _of_usage(usage: Usage | None) -> dict[str, Any]:
@@ -103,9 +140,8 @@ def of_verdict(verdict: Verdict, *, with_text: bool) -> dict[str, Any]:
             "gen_ai.evaluation.score.label": verdict.status,
             "gen_ai.evaluation.score.value": verdict.score,
             "gen_ai.evaluation.explanation": (verdict.feedback or None) if with_text else None,
-            "error.type": verdict.error.partition(":")[0] if verdict.error else None,
         }
-    )
+    ) | of_fault(verdict.error)
 
 
 def of_texts(attempt: Attempt, *, prompt: str | None, answer: str | None) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from effortctl.testing import AsyncFakeBackend, FakeBackend
 
 pytest.importorskip("opentelemetry.sdk", reason="the extra otel is not installed")
 
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -50,7 +52,7 @@ def spans(provider, exported):
 
 
 def names_of_conventions():
-    found = set()
+    found = {"gen_ai.request.reasoning.level"}  # newer than the package
     for module in ("gen_ai", "error", "openai"):
         constants = importlib.import_module(
             f"opentelemetry.semconv._incubating.attributes.{module}_attributes"
@@ -131,6 +133,24 @@ def test_a_recorded_answer_that_took_longer_than_its_replay_ends_before_its_task
     assert task.start_time <= first.start_time <= first.end_time <= task.end_time
 
 
+def test_an_attempt_that_was_retried_begins_when_the_one_before_it_ended(spans):
+    sent = START + timedelta(seconds=5)
+    retried = attempt(at=sent, latency_s=1.0).model_copy(update={"calls": 3})
+    _, (first, second) = spans(trace(attempt("fail", at=START, latency_s=2.0), retried))
+    assert (second.start_time - first.end_time) / 1e9 == pytest.approx(0.5)  # the check
+    assert (second.end_time - START.timestamp() * 1e9) / 1e9 == pytest.approx(6)
+
+
+def test_attempts_nobody_answered_share_the_time_by_their_calls(spans):
+    lost = attempt(answered=False)
+    thrice = lost.model_copy(update={"calls": 3})
+    answered = attempt(at=START + timedelta(seconds=8), latency_s=1.0)
+    _, (one, three, last) = spans(trace(lost, thrice, answered))
+    times = [(s.start_time - one.start_time, s.end_time - one.start_time) for s in (one, three)]
+    assert times == [(0, 2_000_000_000), (2_000_000_000, 8_000_000_000)]
+    assert last.start_time == three.end_time
+
+
 def test_dollars_are_on_attempts_so_that_sums_count_them_once(spans):
     task, attempts = spans(trace(attempt("fail", usd="0.25"), attempt(usd="0.5")))
     assert sum(span.attributes["operation.cost"] for span in attempts) == 0.75
@@ -150,6 +170,27 @@ def test_faults_are_errors_and_failed_checks_are_not(spans):
     assert lost.status.status_code is StatusCode.ERROR
     assert lost.attributes["error.type"] == "TransientBackendError"
     assert (task.status.status_code, task.attributes["error.type"]) == (StatusCode.ERROR, "failed")
+
+
+def test_a_task_is_an_error_when_nobody_answered_but_not_when_no_answer_passed(spans):
+    task, _ = spans(trace(attempt("fail"), attempt(answered=False), outcome="exhausted"))
+    assert task.status.status_code is StatusCode.UNSET
+    task, _ = spans(trace(attempt(answered=False), outcome="exhausted"))
+    assert task.status.status_code is StatusCode.ERROR
+    assert task.attributes["error.type"] == "TransientBackendError"
+
+
+def test_what_a_fault_said_is_written_with_the_texts_only(spans):
+    _, (lost,) = spans(trace(attempt(answered=False)))
+    assert lost.status.description == "TransientBackendError"
+    _, (lost,) = spans(trace(attempt(answered=False)), record_text=True)
+    assert lost.status.description.startswith("TransientBackendError: 503")
+
+
+def test_the_level_of_reasoning_is_what_was_sent_and_absent_where_nothing_was(spans):
+    _, (low, plain) = spans(trace(attempt("fail"), attempt(arm="gpt-6-sol")))
+    assert low.attributes["gen_ai.request.reasoning.level"] == "low"
+    assert "gen_ai.request.reasoning.level" not in plain.attributes
 
 
 def test_nothing_that_was_said_is_written_unless_asked_for(spans, exported):
@@ -184,6 +225,47 @@ def test_the_provider_is_the_endpoint_of_an_arm_that_is_known(spans, endpoint, n
     assert span.attributes["gen_ai.provider.name"] == name
 
 
+# --- metrics ---------------------------------------------------------------------------------------
+
+
+def counted(*attempts):
+    """The points of both histograms after a trace, by name of the metric."""
+    reader = InMemoryMetricReader()
+    meters = MeterProvider([reader])
+    OtelObserver(tracer_provider=TracerProvider(), meter_provider=meters).write(trace(*attempts))
+    data = reader.get_metrics_data()
+    meters.shutdown()
+    if data is None:
+        return {}
+    scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics]
+    return {m.name: list(m.data.data_points) for scope in scopes for m in scope.metrics}
+
+
+def test_metrics_have_the_names_of_the_conventions_and_count_every_attempt():
+    found = counted(attempt("fail"), attempt(arm="gpt-6-sol@high"), attempt(answered=False))
+    module = importlib.import_module("opentelemetry.semconv._incubating.metrics.gen_ai_metrics")
+    assert set(found) == {
+        module.GEN_AI_CLIENT_TOKEN_USAGE,
+        module.GEN_AI_CLIENT_OPERATION_DURATION,
+    }
+    seconds = found[module.GEN_AI_CLIENT_OPERATION_DURATION]
+    assert sum(point.count for point in seconds) == 3
+    assert [p.attributes["error.type"] for p in seconds if "error.type" in p.attributes] == [
+        "TransientBackendError"
+    ]
+    for point in (p for points in found.values() for p in points):
+        assert set(point.attributes) <= names_of_conventions()
+
+
+def test_metrics_leave_out_cached_answers_and_guessed_tokens():
+    assert counted(attempt(cached=True, usd="0")) == {}
+    guessed = attempt()
+    usage = guessed.answer.usage.model_copy(update={"estimated": True})
+    answer = guessed.answer.model_copy(update={"usage": usage})
+    found = counted(guessed.model_copy(update={"answer": answer}))
+    assert set(found) == {"gen_ai.client.operation.duration"}
+
+
 # --- below the span of the program -----------------------------------------------------------------
 
 
@@ -200,6 +282,29 @@ def test_spans_stand_below_the_span_of_the_program(provider, exported, asynchron
             Controller("openai", backends={"openai": FakeBackend(["42"])}, traces=observer).run("q")
     task = next(s for s in exported.get_finished_spans() if s.name.startswith("invoke"))
     assert task.parent.span_id == above.get_span_context().span_id
+
+
+def test_a_task_that_was_cancelled_leaves_its_spans_below_its_caller(provider, exported):
+    class Silent:
+        async def complete(self, call):
+            await asyncio.sleep(60)
+
+    async def give_up():
+        ctl = AsyncController(
+            "openai",
+            backends={"openai": Silent()},
+            traces=OtelObserver(tracer_provider=provider),
+        )
+        with provider.get_tracer("app").start_as_current_span("request"):
+            await asyncio.wait_for(ctl.run("q"), 0.05)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(give_up())
+    lost, task, above = exported.get_finished_spans()
+    assert task.parent.span_id == above.context.span_id
+    assert lost.parent.span_id == task.context.span_id
+    assert {span.status.status_code for span in (lost, task)} == {StatusCode.ERROR}
+    assert lost.end_time <= task.end_time
 
 
 # --- through a file, and back ----------------------------------------------------------------------
