@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +24,7 @@ from effortctl._errors import ConfigError
 from effortctl._types import Budget, Cost, Trace
 from effortctl.catalog import load_ladder
 from effortctl.stores import MemoryLedger, SqliteLedger
+from effortctl.stores._run_scores import SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,8 +68,7 @@ class Session(Generic[ClientT]):
         client: `OpenAI` or `AsyncOpenAI`, not wrapped yet, as for `wrap`. It is neither changed nor closed.
         budget: Hard limit in dollars over all steps, e.g. `"$0.50"`. A `Budget` with a scope, or a window as
             in `"$5/day"`, is shared with whoever else names it.
-        deadline_s: Seconds from now that all steps together may take. A managed step is stopped then; a
-            call that is passed through is not begun any more.
+        deadline_s: Seconds from now that all steps together may take. A step under way is cut off then.
         carry: Start each step where the steps before it suggest. False: each as `wrap` would alone.
         ladder: As for `wrap`.
         policy: As for `wrap`. Difficulty is carried with the ladder (None) and with what `learn` returned;
@@ -169,9 +169,10 @@ class Session(Generic[ClientT]):
     ) -> SessionRecord:
         """End the run and say how good its result was; no call may begin any more.
 
-        The score is kept beside the traces, if they are kept in a `TraceStore`: once under the
-        session's id, and once for each step whose answer no check has judged, so that `learn` can use it. A
-        run that failed does not say which step was to blame; such a score is a noisy one.
+        The score is kept under the session's id beside the traces, if they are kept in a `TraceStore`.
+        `trace_rows` makes of it what it says of the steps that no check has judged: those of a run that
+        succeeded were right, and of one that failed each is as likely to be the one to blame as its arm
+        is to be wrong.
 
         Args:
             success: Did the run do what it was for? None: not known.
@@ -198,7 +199,9 @@ class Session(Generic[ClientT]):
                 spent_usd=self.spent_usd,
                 difficulty=self.difficulty,
             )
-        self._keep(steps, score, note)
+        keep = getattr(self._sink, "record_feedback", None)
+        if score is not None and keep is not None:
+            keep(self.id, score, note)
         return record
 
     @property
@@ -254,30 +257,16 @@ class Session(Generic[ClientT]):
         """A step is over, however it went."""
         with self._lock:
             number = len(self._steps) + 1
-            told = {**trace.metadata, "session": self.id, "session_step": str(number)}
+            told = {**trace.metadata, SESSION: self.id, "session_step": str(number)}
             trace = trace.model_copy(update={"metadata": told})
-            self._steps.append(CallInfo(trace, managed=trace.policy != POLICY))
+            keep = getattr(self._sink, "record_feedback", None)
+            self._steps.append(
+                CallInfo(trace, managed=trace.policy != POLICY, record_feedback=keep)
+            )
             if self._carried is not None and trace.policy != POLICY:
                 self._carried.learn_from(trace)
         if self._sink is not None:
             self._sink.write(trace)
-
-    def _keep(self, steps: Sequence[CallInfo], score: float | None, note: str | None) -> None:
-        keep = getattr(self._sink, "record_feedback", None)
-        if score is None or keep is None:
-            return
-        keep(self.id, score, note)
-        for step in steps:
-            if _is_unjudged(step):
-                keep(step.decision_id, score, f"the score of session {self.id}")
-
-
-def _is_unjudged(step: CallInfo) -> bool:
-    """There is an answer, and no check has said anything about it."""
-    best = step.trace.best
-    if best is None or best.answer is None:
-        return False
-    return best.verdict is None or best.verdict.status == "abstain"
 
 
 def _loaded(policy: Any) -> Any:
@@ -296,6 +285,11 @@ class _Steps:
 
     def write(self, trace: Trace) -> None:
         self._session._ended(trace)  # noqa: SLF001 - a part of the session
+
+    @property
+    def record_feedback(self) -> Any:
+        """What the session's own sink has for it."""
+        return getattr(self._session._sink, "record_feedback", None)  # noqa: SLF001 - as above
 
 
 class _Books:

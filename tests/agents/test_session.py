@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import openai
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import effortctl
@@ -20,7 +20,15 @@ from effortctl import (
     Session,
 )
 from effortctl._client._carry import LadderCarry
-from effortctl.stores import MemoryLedger, TraceStore, feedback_path, read_feedback, read_traces
+from effortctl.stores import (
+    MemoryLedger,
+    TraceStore,
+    add_feedback,
+    feedback_path,
+    read_feedback,
+    read_traces,
+    trace_rows,
+)
 from effortctl.testing import FakeClock, MockReply, MockServer
 
 LADDER = ["gpt-6-luna@none", "gpt-6-luna@medium", "gpt-6-sol@high"]
@@ -37,8 +45,21 @@ def server():
         yield running
 
 
+_OPENED: list[openai.OpenAI] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_open():
+    """A session leaves the client it was given open: it is ours, and so is closing it."""
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
+
+
 def session(server, kind=openai.OpenAI, **options):
     client = kind(base_url=server.base_url, api_key="k")
+    if isinstance(client, openai.OpenAI):
+        _OPENED.append(client)
     return Session(client, **{"ladder": LADDER, "verify": "number:408"} | options)
 
 
@@ -170,10 +191,22 @@ def test_traces_name_the_session_and_its_score_joins_them(server, tmp_path):
     traces = list(read_traces(path))
     assert [trace.metadata["session"] for trace in traces] == ["run-17", "run-17"]
     assert [trace.metadata["session_step"] for trace in traces] == ["1", "2"]
-    told = list(read_feedback(feedback_path(path)))
-    assert [each.trace_id for each in told] == ["run-17", *(trace.id for trace in traces)]
-    assert {each.score for each in told} == {0.0}
+    (told,) = read_feedback(feedback_path(path))
+    assert (told.trace_id, told.score, told.note) == ("run-17", 0.0, "wrong city")
+    rows = trace_rows(traces, feedback=[told])
+    assert [row.score for row in rows] == [pytest.approx(0.4, abs=0.1)] * 2, "one of them failed"
     assert (record.id, record.score, record.steps, record.escalations) == ("run-17", 0.0, 2, 0)
+
+
+def test_a_run_can_be_judged_hours_later_by_its_id(server, tmp_path):
+    path = tmp_path / "traces.jsonl"
+    with session(server, traces=TraceStore(path), verify=None, id="run-18") as run:
+        ask(run.client, "easy")
+    told = add_feedback(path, "run-18", 1)
+    (row,) = trace_rows(read_traces(path), feedback=[told])
+    assert row.score == 1.0
+    with pytest.raises(ConfigError, match="no trace"):
+        add_feedback(path, "run-19", 1)
 
 
 def test_the_score_of_a_run_does_not_overrule_a_check(server, tmp_path):
@@ -181,7 +214,9 @@ def test_the_score_of_a_run_does_not_overrule_a_check(server, tmp_path):
     with session(server, traces=TraceStore(path)) as run:
         ask(run.client, "easy")
         run.finish(score=0.25)
-    assert [each.trace_id for each in read_feedback(feedback_path(path))] == [run.id]
+    told = list(read_feedback(feedback_path(path)))
+    assert [each.trace_id for each in told] == [run.id]
+    assert trace_rows(read_traces(path), feedback=told) == []
 
 
 def test_what_makes_no_sense_is_refused(server):
@@ -214,6 +249,7 @@ def test_a_fault_of_the_endpoint_moves_nothing():
         assert run.difficulty == 0.0
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["hard", "easy"]), max_size=6))
 def test_the_start_stays_on_the_ladder(texts):
     with MockServer(hard_or_easy) as server, session(server) as run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from json import dumps
 
 import pytest
@@ -112,3 +113,60 @@ def test_the_budget_of_a_session_ends_a_run_before_the_call_that_could_break_it(
         with pytest.raises(BudgetExceededError):
             run_agent(ask, server, budget="$0.0000001")
         assert not server.hits
+
+
+def with_a_handoff(request):
+    """The first agent hands over; the second looks the temperature up, then answers."""
+    body = dumps(request.body)
+    if "degrees in Oslo" in body:
+        return "It is 4 degrees in Oslo."
+    names = [tool.get("name") or tool["function"]["name"] for tool in request.body["tools"]]
+    handoff = next((name for name in names if name.startswith("transfer_to")), None)
+    if handoff is not None:
+        return MockReply(tool_calls=((handoff, "{}"),))
+    argument = "town" if request.effort == "none" else "city"
+    return MockReply(tool_calls=((names[0], f'{{"{argument}": "Oslo"}}'),))
+
+
+@pytest.mark.parametrize("model", ["OpenAIResponsesModel", "OpenAIChatCompletionsModel"])
+def test_agents_that_hand_over_share_books_and_difficulty(model):
+    agents = pytest.importorskip("agents", reason="needs openai-agents")
+    agents.set_tracing_disabled(True)
+
+    async def go(server):
+        async with session(server) as run, run.client:
+            wrapped = getattr(agents, model)(model="auto", openai_client=run.client)
+            weather = agents.Agent(
+                name="weather", model=wrapped, tools=[agents.function_tool(temperature)]
+            )
+            triage = agents.Agent(name="triage", model=wrapped, handoffs=[weather])
+            result = await agents.Runner.run(triage, "How cold is it in Oslo?")
+            assert result.last_agent is weather
+            assert result.final_output == "It is 4 degrees in Oslo."
+        return run
+
+    with MockServer(with_a_handoff) as server:
+        run = asyncio.run(go(server))
+        assert not server.errors
+    none, medium, _ = LADDER
+    tried = [[each.arm for each in step.trace.attempts] for step in run.steps]
+    assert tried == [[none], [none, medium], [medium]], (
+        "the last step starts where the second ended"
+    )
+    assert run.spent_usd == sum(step.cost_usd for step in run.steps) > 0
+
+
+def test_agents_at_the_same_time_never_spend_more_than_the_budget_together(ask):
+    limit = Decimal("0.01")  # enough for one call at its worst, far too little for twelve at once
+
+    async def go():
+        async with session(server, budget=str(limit)) as run, run.client:
+            ended = await asyncio.gather(*(ask(run) for _ in range(12)), return_exceptions=True)
+        return run, ended
+
+    with MockServer(careless_without_effort) as server:
+        run, ended = asyncio.run(go())
+        assert not server.errors
+    assert 0 < run.spent_usd == sum(step.cost_usd for step in run.steps) <= limit
+    assert {type(each) for each in ended} <= {str, BudgetExceededError}
+    assert "It is 4 degrees in Oslo." in ended
