@@ -14,7 +14,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
@@ -22,17 +22,14 @@ from typing import Any, Literal, TypeAlias, cast
 from effortctl._asking import arms_asked
 from effortctl._engine import Action, Ended, Flow, Result, Rules, escalate
 from effortctl._errors import (
-    BackendError,
     ConfigError,
-    EffortctlError,
     EffortctlWarning,
+    StoreError,
     TransientBackendError,
-    UnknownPriceError,
     UnsupportedEffortError,
-    UsageError,
 )
-from effortctl._limits import QuotaBreaker, RetryBudget, Slots
-from effortctl._pricing import GenaiPriceBook, charge_unknown
+from effortctl._limits import QuotaBreaker, RetryBudget, Slots, checked_deadline
+from effortctl._pricing import GenaiPriceBook, answered, total_usage, unanswered
 from effortctl._types import (
     Answer,
     Arm,
@@ -49,7 +46,7 @@ from effortctl._types import (
     Verdict,
     Verify,
 )
-from effortctl.catalog import Ladder, Rung, load_ladder, narrow
+from effortctl.catalog import Ladder, Rung, load_ladder, narrow, sunset_notes
 from effortctl.policies import LadderPolicy
 from effortctl.protocols import (
     AnyVerifier,
@@ -78,25 +75,6 @@ FROM_CACHE = Cost(usd=Decimal(0), source="cache")
 
 
 @dataclass(slots=True)
-class Bill:
-    """What one `Call` has cost so far, over all its wire requests."""
-
-    calls: int = 0
-    usd: Decimal = Decimal(0)
-    last: Cost = field(default_factory=lambda: Cost(usd=Decimal(0), source="none"))
-
-    def add(self, cost: Cost) -> None:
-        self.usd += cost.usd
-        self.last = cost
-
-    def reply(
-        self, answer: Answer | None, *, error: EffortctlError | None = None, arm: Arm | None = None
-    ) -> Reply:
-        cost = self.last.model_copy(update={"usd": self.usd})
-        return Reply(answer, cost, calls=self.calls, error=error, arm=arm)
-
-
-@dataclass(slots=True)
 class Run:
     """One task on its way through a driver."""
 
@@ -107,8 +85,10 @@ class Run:
     deadline_at: float | None
     clock: Callable[[], float]
     backend: Any = None
+    at_endpoint: bool = True
     cache_key: str | None = None
     answer: Answer | None = None
+    cut: list[Result] = field(default_factory=list)
 
     def seconds_left(self) -> float | None:
         return None if self.deadline_at is None else self.deadline_at - self.clock()
@@ -187,10 +167,11 @@ class Driver:
         if max_calls < 1:
             raise ConfigError(f"max_calls must be at least 1, got {max_calls!r}")
         self.ladder = load_ladder(ladder)
+        _warn_of_ended(self.ladder.arms, now())
         self._verifier = as_verifier(verify)
         self._policy = policy or LadderPolicy()
         self._budget = None if budget is None else Budget.parse(budget)
-        self._deadline_s = deadline_s
+        self._deadline_s = checked_deadline(deadline_s)
         self._given_backends = dict(backends or {})
         self._made_backends: dict[str, Any] = {}
         self._narrowed: dict[tuple[str, ...], Arm] = {}
@@ -235,7 +216,7 @@ class Driver:
         own = [self._budget] if self._budget else []
         budgets = [*own, *([Budget.parse(budget)] if budget is not None else [])]
         self._check_prices(task, budgets, asked=arms_asked(verifier, self.ladder.arms))
-        deadline_s = self._deadline_s if deadline_s is None else deadline_s
+        deadline_s = self._deadline_s if deadline_s is None else checked_deadline(deadline_s)
         arms = [self._narrowed.get(_identity(arm), arm) for arm in self.ladder.arms]
         rules = Rules(
             arms=arms,
@@ -270,8 +251,7 @@ class Driver:
         self._priced = True
 
     def _finish(self, ended: Ended) -> Outcome[Any]:
-        if self._traces is not None:
-            self._traces.write(ended.trace)
+        self._write(ended.trace)
         if ended.error is not None:
             ended.error.trace = ended.trace
             raise ended.error
@@ -281,6 +261,14 @@ class Driver:
             return Outcome(None, ended.trace, keep)
         answer = best.answer
         return Outcome(answer.text if answer.value is None else answer.value, ended.trace, keep)
+
+    def _write(self, trace: Trace) -> None:
+        """Hand the trace over; a full disk must not cost the caller an answer that is paid for."""
+        try:
+            if self._traces is not None:
+                self._traces.write(trace)
+        except StoreError as error:
+            warnings.warn(f"{error}. The task goes on without it", EffortctlWarning, stacklevel=4)
 
     # --- money ---
 
@@ -298,28 +286,17 @@ class Driver:
 
     def _settle(self, run: Run, call: Call, ticket: str, *, answer: Answer) -> Cost:
         """Book what an answered request cost."""
-        try:
-            cost = self._prices.cost(call.arm, answer)
-        except UsageError:
-            cost = self._charge_worst(call)
-        except UnknownPriceError as error:
-            warnings.warn(f"{error}; its calls are booked at $0", EffortctlWarning, stacklevel=2)
-            cost = Cost(usd=Decimal(0), source="unknown")
+        cost = answered(self._prices, call, _reported(run) or [answer])
         self._store(run.budgets).settle(ticket, cost, row=ledger_row(call, answer))
         return cost
 
     def _settle_fault(self, run: Run, call: Call, ticket: str, *, fault: BaseException) -> Cost:
-        """Book a request that gave no answer: nothing if it was rejected, else the worst case."""
-        rejected = isinstance(fault, BackendError) and not fault.billed
-        cost = Cost(usd=Decimal(0), source="rejected") if rejected else self._charge_worst(call)
-        self._store(run.budgets).settle(ticket, cost, row=ledger_row(call))
+        """Book a request that gave no answer."""
+        parts = _reported(run)
+        cost = unanswered(self._prices, call, fault, parts=parts)
+        last = parts[-1].model_copy(update={"usage": total_usage(parts)}) if parts else None
+        self._store(run.budgets).settle(ticket, cost, row=ledger_row(call, last))
         return cost
-
-    def _charge_worst(self, call: Call) -> Cost:
-        try:
-            return charge_unknown(self._prices.worst_case(call))
-        except UnknownPriceError:
-            return Cost(usd=Decimal(0), source="unknown")
 
     def _book_verdict(self, run: Run, verify: Verify, verdict: Verdict) -> None:
         """Book what a check cost; it was already spent, so it cannot be refused."""
@@ -333,7 +310,8 @@ class Driver:
     def _asking(self, run: Run, ask: Ask) -> Run:
         """The task as seen by a call that its check makes: same money, same time, no cache."""
         backend = ask.backend or (run.backend if ask.as_maker else None)
-        return replace(run, backend=backend, cache_key=None, answer=None)
+        at_endpoint = backend is None or (backend is run.backend and run.at_endpoint)
+        return replace(run, backend=backend, at_endpoint=at_endpoint, cache_key=None, answer=None)
 
     # --- calling ---
 
@@ -404,9 +382,21 @@ class Driver:
             self._cache.set(key, answer)
 
 
+def _reported(run: Run) -> Sequence[Answer]:
+    """What the task's own backend got from each request of its last call, where it makes several."""
+    take: Callable[[], Sequence[Answer]] | None = getattr(run.backend, "take_reported", None)
+    return take() if take else ()
+
+
 def _identity(arm: Arm) -> tuple[str, ...]:
     """What an arm is known by; the arm of a verifier may share the name of one in the ladder."""
     return (arm.name, arm.model, arm.api, arm.endpoint.name)
+
+
+def _warn_of_ended(arms: Sequence[Arm], now: datetime) -> None:
+    """Name the models that are no longer served; Python tells each of them once."""
+    for note in sunset_notes(arms, now.date(), notice=timedelta(0)):
+        warnings.warn(note, EffortctlWarning, stacklevel=1)
 
 
 def _flight_of(cache: Cache | None) -> SingleFlight | None:

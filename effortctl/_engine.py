@@ -11,6 +11,7 @@ yielded; the engine alone decides what happens next:
 - an answer cut off by the output cap is asked for again with a larger cap, never with more effort;
 - a refused or filtered answer stops the loop, because more effort does not change a refusal;
 - a conversation that does not fit the model rules out the arms of that model;
+- an account without credit rules out the arms of that endpoint;
 - a transport fault that outlived its retries moves on to another arm; any other fault ends the loop.
 """
 
@@ -23,6 +24,7 @@ from decimal import Decimal
 from typing import Literal, TypeAlias
 
 from effortctl._errors import (
+    BackendError,
     BudgetExceededError,
     ConfigError,
     DeadlineExceededError,
@@ -30,6 +32,7 @@ from effortctl._errors import (
     TransientBackendError,
 )
 from effortctl._types import (
+    EXACT,
     Answer,
     Arm,
     Attempt,
@@ -45,6 +48,7 @@ from effortctl._types import (
     TraceOutcome,
     Verdict,
     Verify,
+    total_usd,
 )
 from effortctl.protocols import Policy, WeighingPolicy
 
@@ -182,13 +186,13 @@ class _Run:
 
     def situation(self) -> Situation:
         budget = self.rules.budget_usd
-        spent = sum((attempt.cost_usd for attempt in self.attempts), Decimal(0))
+        spent = total_usd(attempt.cost_usd for attempt in self.attempts)
         return Situation(
             task=self.task,
             arms=[arm for arm in self.rules.arms if arm.name not in self.closed_arms],
             attempts=tuple(self.attempts),
             estimates=self.rules.estimates,
-            usd_left=None if budget is None else budget - spent,
+            usd_left=None if budget is None else EXACT.subtract(budget, spent),
             seconds_left=self.seconds_left(),
         )
 
@@ -241,6 +245,12 @@ class _Run:
     def close_model(self, model: str) -> None:
         self.closed_arms.update(arm.name for arm in self.rules.arms if arm.model == model)
 
+    def close_endpoint(self, name: str) -> bool:
+        """Rule out the arms of an endpoint; False when there is no other arm left."""
+        arms = self.rules.arms
+        self.closed_arms.update(arm.name for arm in arms if arm.endpoint.name == name)
+        return any(arm.name not in self.closed_arms for arm in arms)
+
     def messages(self) -> tuple[Message, ...]:
         if self.failed is None or self.compares or self.rules.carry == "none":
             return self.task.messages
@@ -280,6 +290,7 @@ def _try_arm(run: _Run, arm: Arm) -> Generator[Action, Result, TraceOutcome | No
         call = Call(run.task, arm, messages, index, cap, run.seconds_left())
         reply = yield call
         assert isinstance(reply, Reply)  # noqa: S101 - the driver's side of the contract
+        arm = reply.arm or arm  # with an effort that was rejected it would be rejected again
         if reply.answer is None:
             return _after_fault(run, call, reply)
         if reply.answer.finish == "complete":
@@ -354,10 +365,14 @@ def _after_fault(run: _Run, call: Call, reply: Reply) -> TraceOutcome | None:
     """Decide what a call without an answer means for the loop."""
     if reply.calls:
         run.note(_attempt(run, call, reply))
-    if isinstance(reply.error, TransientBackendError):
-        run.error = reply.error
+    error = reply.error
+    without_credit = isinstance(error, BackendError) and error.kind == "quota"
+    if isinstance(error, TransientBackendError) or (
+        without_credit and run.close_endpoint(call.arm.endpoint.name)
+    ):
+        run.error = error
         return "past_deadline" if run.is_late() else None
-    return _after_error(run, reply.error)
+    return _after_error(run, error)
 
 
 def _after_error(run: _Run, error: EffortctlError | None) -> TraceOutcome:
@@ -400,10 +415,16 @@ def _attempt(run: _Run, call: Call, reply: Reply, *, verdict: Verdict | None = N
 
 def _correction(answer: Answer, verdict: Verdict) -> tuple[Message, ...]:
     """The turns that tell the next arm what was tried and why it was not good enough."""
-    why = verdict.feedback.strip() or "It is not correct."
+    why = _sendable(verdict.feedback.strip()) or "It is not correct."
     request = (
         f"A check rejected this answer: {why}\n"
         "Give a corrected answer. It must be complete on its own and must not mention the earlier one."
     )
-    said = (Message(role="assistant", content=answer.text),) if answer.text.strip() else ()
+    text = _sendable(answer.text)
+    said = (Message(role="assistant", content=text),) if text.strip() else ()
     return (*said, Message(role="user", content=request))
+
+
+def _sendable(text: str) -> str:
+    """The text without halves of surrogate pairs, which no request can hold."""
+    return text.encode("utf-8", "replace").decode()

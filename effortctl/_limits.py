@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import math
 import os
 import threading
 import weakref
@@ -27,6 +28,23 @@ QUOTA_PAUSE_S = 60.0
 TOO_SLOW = Verdict(
     status="abstain", verifier="deadline", error="TimeoutError: the check took too long"
 )
+
+
+NO_DEADLINE_S = 2_000_000.0
+"""Seconds from which a deadline counts as none: a socket waits for 24 days at most."""
+
+
+def checked_deadline(deadline_s: float | None) -> float | None:
+    """The deadline in seconds; None where it is too far off to be one.
+
+    Raises:
+        ConfigError: It is not a number.
+    """
+    if deadline_s is None or deadline_s >= NO_DEADLINE_S:
+        return None
+    if math.isnan(deadline_s):
+        raise ConfigError("deadline_s is not a number; expected seconds, or None for no deadline")
+    return deadline_s
 
 
 class Slots:
@@ -122,6 +140,9 @@ class Slots:
     def _give_up(self, place: Future[None]) -> None:
         if not place.cancel():  # it was granted in the same moment
             self._release()
+            return
+        with self._lock, contextlib.suppress(ValueError):
+            self._waiting.remove(place)
 
     def _too_busy(self) -> TransientBackendError:
         return TransientBackendError(

@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -24,6 +25,7 @@ from effortctl import (
     EffortctlWarning,
     Endpoint,
     Price,
+    StoreError,
     Task,
     TransientBackendError,
     UnknownPriceError,
@@ -139,6 +141,9 @@ SCENARIOS = {
     "retried": ({"a": [limited(), "408"]}, {}, "accepted", "a", 2, [0.5]),
     "retried twice": ({"a": [limited(), limited(), "408"]}, {}, "accepted", "a", 3, [0.5, 1.0]),
     "asked to wait": ({"a": [limited(retry_after_s=7.0), "408"]}, {}, "accepted", "a", 2, [7.0]),
+    "asked to wait for hours": (
+        {"a": limited(retry_after_s=7200.0), "b": "408"}, {}, "accepted", "ab", 2, [],
+    ),
     "moved on": ({"a": limited(), "b": "408"}, {}, "accepted", "ab", 4, [0.5, 1.0]),
     "never retried": ({"a": limited(), "b": "408"}, {"max_calls": 1}, "accepted", "ab", 2, []),
     "all down": (limited(), {}, "exhausted", "abc", 9, [0.5, 1.0] * 3),
@@ -167,6 +172,7 @@ SCENARIOS = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS.keys())
 def test_both_drivers_tell_the_same_story(scenario):
     script, options, outcome, tried, calls, sleeps = scenario
@@ -195,7 +201,9 @@ def test_jitter_shortens_waits_and_never_lengthens_them(driver):
 
 @BOTH
 def test_a_crashing_check_shows_in_the_trace(driver):
-    outcome = driver("1", verify=scripted_verifier(ValueError("oops"))).run()
+    runner = driver("1", verify=scripted_verifier(ValueError("oops")))
+    with pytest.warns(EffortctlWarning, match="raised ValueError"):
+        outcome = runner.run()
     (attempt,) = outcome.trace.attempts
     assert attempt.verdict.status == "abstain"
     assert "ValueError" in attempt.verdict.error
@@ -400,6 +408,26 @@ def test_a_rejected_effort_is_resolved_again_once_and_remembered(driver):
 
 
 @BOTH
+def test_a_rejected_effort_is_asked_for_once_however_many_samples_follow(driver):
+    efforts = []
+
+    def script(call):
+        efforts.append(call.arm.sent_effort)
+        if call.arm.sent_effort == "high":
+            return UnsupportedEffortError("not high", supported=["low", "medium"])
+        return ["1", CUT, "2", "408"][len(efforts) - 2]
+
+    arms = [arm("samples-of-one", effort="high", samples=3)]
+    with pytest.warns(EffortctlWarning, match="'medium' is used"):
+        trace = driver(script, arms=arms, verify="number:408").run().trace
+    assert efforts == ["high", "medium", "medium", "medium", "medium"]
+    assert trace.outcome == "accepted"
+    assert {(a.requested_effort, a.effective_effort) for a in trace.attempts} == {
+        ("high", "medium")
+    }
+
+
+@BOTH
 def test_an_endpoint_that_rejects_every_effort_is_not_asked_for_ever(driver):
     fault = UnsupportedEffortError("no", supported=["low"])
     runner = driver(fault, arms=[arm("x", model="unheard-of", effort="high")])
@@ -407,6 +435,28 @@ def test_an_endpoint_that_rejects_every_effort_is_not_asked_for_ever(driver):
         runner.run()
     assert len(runner.backend.calls) == 2
     assert caught.value.trace.outcome == "failed"
+
+
+@BOTH
+def test_an_arm_may_rather_fail_than_send_another_effort(driver):
+    strict = arm("x", model="unheard-of", effort="high", on_unsupported="error")
+    runner = driver(UnsupportedEffortError("no", supported=["low"]), arms=[strict])
+    with pytest.raises(
+        ConfigError, match=r"x: effort 'high' is not accepted .* choose one"
+    ) as caught:
+        runner.run()
+    assert (len(runner.backend.calls), caught.value.trace.outcome) == (1, "failed")
+
+
+@BOTH
+def test_a_model_that_has_ended_is_told_once(driver):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            arms = [arm("x", model="o4-mini"), arm("y", model="o3")]
+            driver("408", arms=arms, now=lambda: datetime(2026, 11, 23, tzinfo=UTC))
+    (told,) = [str(warning.message) for warning in caught]
+    assert told.startswith("o4-mini was shut down on 2026-10-23; choose")
 
 
 @BOTH
@@ -721,7 +771,9 @@ def test_a_quick_check_is_not_hurt_by_a_deadline(driver):
 
 @BOTH
 def test_a_timeout_raised_by_a_check_itself_is_a_crash_of_the_check(driver):
-    outcome = driver("1", verify=scripted_verifier(TimeoutError("mine")), deadline_s=30).run()
+    runner = driver("1", verify=scripted_verifier(TimeoutError("mine")), deadline_s=30)
+    with pytest.warns(EffortctlWarning, match="raised TimeoutError"):
+        outcome = runner.run()
     assert "mine" in outcome.trace.attempts[0].verdict.error
 
 
@@ -773,3 +825,65 @@ def test_answers_of_a_foreign_backend_may_be_any_object():
             return Answer(text="", value={"n": 408}, usage=Usage())
 
     assert Controller(ARMS).run_with(Objects(), PROMPT).value == {"n": 408}
+
+
+class Full:
+    def write(self, trace):
+        raise StoreError("the disk is full")
+
+
+@BOTH
+def test_an_answer_is_not_lost_with_its_trace(driver):
+    with pytest.warns(EffortctlWarning, match="disk is full. The task goes on"):
+        assert driver("408", traces=Full()).run().value == "408"
+    failing = driver(BackendError("no", kind="auth"), traces=Full())
+    with pytest.warns(EffortctlWarning), pytest.raises(BackendError, match="no"):
+        failing.run()
+
+
+# --- odd arguments ---------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("deadline_s", [float("inf"), 1e12, 3e6])
+def test_a_deadline_beyond_all_waiting_is_none(driver, deadline_s):
+    options = {"verify": lambda text: text == "408", "max_concurrency": 1}
+    runner = driver("408", deadline_s=deadline_s, **options)
+    assert runner.run().verified
+    assert runner.run(deadline_s=deadline_s).verified
+    assert {call.timeout_s for call in runner.backend.calls} == {None}
+
+
+@BOTH
+def test_a_tasks_own_endless_deadline_replaces_the_controllers(driver):
+    runner = driver("408", deadline_s=0)
+    assert runner.run(deadline_s=float("inf")).accepted
+
+
+@BOTH
+def test_a_deadline_that_is_no_number_is_refused(driver):
+    with pytest.raises(ConfigError, match="not a number"):
+        driver("408", deadline_s=float("nan"))
+    with pytest.raises(ConfigError, match="not a number"):
+        driver("408").run(deadline_s=float("nan"))
+
+
+@BOTH
+def test_half_a_surrogate_pair_has_a_size_and_is_not_passed_on(driver):
+    # What `os.fsdecode` makes of a file name that is not UTF-8; JSON cannot hold it.
+    runner = driver(
+        {"a": "1", "b": "408"},
+        verify=lambda text: (text == "408", "not \udcff"),
+        budget="$1",
+    )
+    assert runner.run("name \udcff").accepted
+    feedback = runner.backend.calls[1].messages[-1].text
+    assert "not ?" in feedback
+
+
+@BOTH
+def test_a_check_that_forgets_to_return_is_told_of(driver):
+    runner = driver("1", verify=lambda _text: None)
+    with pytest.warns(EffortctlWarning, match="returned NoneType; return a bool"):
+        outcome = runner.run()
+    assert not outcome.verified

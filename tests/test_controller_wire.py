@@ -278,10 +278,14 @@ def test_the_tier_that_was_billed_is_the_tier_that_is_charged(wire):
     assert dear > plain
 
 
-def test_an_unlimited_wait_is_possible_without_a_deadline(wire):
-    wire.server.script(["429:retry-after=86400"])
+def test_minutes_are_waited_without_a_deadline_and_a_day_is_not(wire):
+    wire.server.script(["429:retry-after=120"])
     assert wire.run(verify="number:41").accepted
-    assert wire.clock.sleeps == [86400.0]
+    assert wire.clock.sleeps == [120.0]
+    wire.server.script(["429:retry-after=86400"])
+    trace = wire.run(verify="number:408").trace
+    assert [attempt.arm for attempt in trace.attempts] == [arm.name for arm in wire.arms]
+    assert wire.clock.sleeps == [120.0]
 
 
 def test_tasks_of_many_coroutines_share_one_client(server, api):

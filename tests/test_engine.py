@@ -18,7 +18,19 @@ from effortctl._errors import (
     DeadlineExceededError,
     TransientBackendError,
 )
-from effortctl._types import Answer, Arm, Call, Cost, Message, Reply, Task, Usage, Verdict, Verify
+from effortctl._types import (
+    Answer,
+    Arm,
+    Call,
+    Cost,
+    Endpoint,
+    Message,
+    Reply,
+    Task,
+    Usage,
+    Verdict,
+    Verify,
+)
 from effortctl.policies import LadderPolicy
 from effortctl.testing import FakeClock
 
@@ -26,10 +38,11 @@ TASK = Task(input="What is 17*24?", id="t")
 CENT = Decimal("0.01")
 
 
-def arm(name, *, model=None, cap=100, limit=1000, samples=1):
+def arm(name, *, model=None, cap=100, limit=1000, samples=1, endpoint="here"):
     return Arm(
         name=name,
         model=model or name,
+        endpoint=Endpoint(name=endpoint),
         max_output_tokens=cap,
         max_output_tokens_limit=limit,
         samples=samples,
@@ -342,6 +355,22 @@ def test_any_other_fault_ends_the_loop():
     run = drive(fault(error, calls=1))
     assert run.trace.outcome == "failed"
     assert run.error is error
+
+
+NO_CREDIT = BackendError("no credit", kind="quota")
+TWO_PLACES = [arm("a", endpoint="x"), arm("b", endpoint="x"), arm("c", endpoint="y")]
+
+
+def test_without_credit_at_one_endpoint_the_loop_goes_on_at_another():
+    run = Drive(fault(NO_CREDIT, calls=1), replied(), PASS, arms=TWO_PLACES)
+    assert [a.arm for a in run.trace.attempts] == ["a", "c"]
+    assert (run.trace.outcome, run.error) == ("accepted", None)
+
+
+def test_without_credit_anywhere_the_loop_ends_with_that_error():
+    run = Drive(fault(NO_CREDIT, calls=1), fault(NO_CREDIT, calls=1), arms=TWO_PLACES)
+    assert [a.arm for a in run.trace.attempts] == ["a", "c"]
+    assert (run.trace.outcome, run.error) == ("failed", NO_CREDIT)
 
 
 def test_a_call_the_budget_forbids_is_no_attempt():

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_DOWN, Context, Decimal, Inexact, localcontext
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from effortctl._errors import UnknownPriceError, UsageError
-from effortctl._pricing import GenaiPriceBook, charge_unknown, max_input_tokens
+from effortctl._pricing import GenaiPriceBook, charge_unknown, max_input_tokens, together
 from effortctl._types import Answer, Arm, Call, Endpoint, Message, Price, Task, Usage
 
 BOOK = GenaiPriceBook()
@@ -294,3 +296,46 @@ def test_costs_are_rounded_up_to_a_billionth_of_a_dollar(price, total, out):
 def test_messages_with_parts_are_bounded_too():
     turn = Message(role="user", content=({"type": "text", "text": "hello"},))
     assert max_input_tokens(call(SOL, text=(turn,))) > len("hello")
+
+
+def test_what_the_provider_shall_keep_for_an_hour_is_written_at_the_dearer_price():
+    claude = Endpoint(name="anthropic", price_provider="anthropic")
+    bodies = [{}, *({"cache_control": [{"type": "ephemeral", "ttl": ttl}]} for ttl in ("5m", "1h"))]
+    arms = [book_arm("claude-opus-5", endpoint=claude, extra_body=body) for body in bodies]
+    answer = Answer(text="", usage=usage(MILLION, written=MILLION))
+    dollars = [BOOK.cost(arm, answer).usd for arm in arms]
+    assert dollars == [Decimal("6.25"), Decimal("6.25"), Decimal(10)]
+    calls = [Call(Task(input="x"), arm, Task(input="x").messages, 0, 1) for arm in arms]
+    assert BOOK.worst_case(calls[2]).usd > BOOK.worst_case(calls[1]).usd
+
+
+def test_the_callers_own_decimal_context_has_no_say():
+    answer = Answer(text="", usage=usage(1_234_567, 7_654_321))
+    arms = [book_arm("gpt-6-luna"), own_arm(FULL), own_arm(RENT)]
+    call = Call(Task(input="x"), arms[0], Task(input="x").messages, 0, 100, 60.0)
+    costs = [BOOK.cost(arm, answer) for arm in arms]
+    worst = BOOK.worst_case(call)
+    with localcontext(Context(prec=4, rounding=ROUND_DOWN, traps=[Inexact])):
+        assert [BOOK.cost(arm, answer) for arm in arms] == costs
+        assert BOOK.worst_case(call) == worst
+        assert together([worst, *costs]).usd == sum(
+            (Fraction(cost.usd) for cost in (worst, *costs)), Fraction(0)
+        )
+
+
+def test_the_usual_tier_of_groq_is_the_standard_one():
+    arm = book_arm("gpt-6-luna")
+    tiers = [None, "on_demand"]
+    answers = [Answer(text="", usage=usage(MILLION), service_tier=tier) for tier in tiers]
+    first, second = (BOOK.cost(arm, answer) for answer in answers)
+    assert first == second
+
+
+def test_half_a_surrogate_pair_is_counted_at_its_most():
+    whole = Call(
+        Task(input="x"), book_arm("gpt-6-luna"), (Message(role="user", content="é"),), 0, 9
+    )
+    half = replace(whole, messages=(Message(role="user", content="\udcff"),))
+    assert max_input_tokens(half) > max_input_tokens(whole)
+    schema = replace(whole, task=Task(input="x", response_schema={"title": "\udcff"}))
+    assert max_input_tokens(schema) > max_input_tokens(whole)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import typing
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, localcontext
 
 import pytest
 from hypothesis import given
@@ -208,6 +208,8 @@ def test_a_trace_adds_up_calls_checks_and_compute():
         attempt(answered=False, calls=3),
     )
     assert run.cost_usd == Decimal("0.022")
+    with localcontext(Context(prec=1, traps=[Inexact])):
+        assert run.cost_usd == Decimal("0.022")
     assert run.calls == 4
     assert run.compute_s == 1.5
 

@@ -10,24 +10,28 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import tenacity
 
 from effortctl import backends as _backends
 from effortctl._asking import Check, asks
+from effortctl._controller._cancelled import cancelled, cut_short, ended
 from effortctl._controller._learned import LearnedPolicy, learned
 from effortctl._controller._retries import retry_options
-from effortctl._driver import Bill, BudgetLike, Driver, LadderLike, Run, VerifyLike
+from effortctl._driver import BudgetLike, Driver, LadderLike, Run, VerifyLike
 from effortctl._engine import Ended
 from effortctl._errors import (
     EffortctlError,
     UnsupportedEffortError,
 )
 from effortctl._limits import TOO_SLOW, in_thread
-from effortctl._types import Answer, Ask, Call, Cost, Outcome, Reply, Stopped, Task, Verdict, Verify
+from effortctl._pricing import Bill
+from effortctl._types import Answer, Ask, Call, Outcome, Reply, Stopped, Task, Verdict, Verify
 from effortctl.protocols import AsyncBackend, Backend
 from effortctl.verifiers import is_async
+
+T = TypeVar("T")
 
 
 class AsyncController(Driver):
@@ -59,26 +63,38 @@ class AsyncController(Driver):
         return await self._drive(run)
 
     async def run_with(
-        self, backend: AsyncBackend, task: Task | str, *, verify: VerifyLike = None
+        self,
+        backend: AsyncBackend,
+        task: Task | str,
+        *,
+        verify: VerifyLike = None,
+        deadline_s: float | None = None,
+        at_endpoint: bool = False,
     ) -> Outcome[Any]:
         """As `Controller.run_with`."""
-        return await self._drive(self._begin(task, verify=verify, backend=backend))
+        run = self._begin(task, verify=verify, deadline_s=deadline_s, backend=backend)
+        run.at_endpoint = at_endpoint
+        return await self._drive(run)
 
     def with_options(self, **options: Any) -> AsyncController:
         """As `Controller.with_options`."""
         return AsyncController(**self._options | options)
 
     async def _drive(self, run: Run) -> Outcome[Any]:
-        async with contextlib.AsyncExitStack() as lead:
-            step = run.advance(None)
-            while not isinstance(step, Ended):
-                if isinstance(step, Call):
-                    step = run.advance(await self._look_up_or_call(run, step, lead))
-                else:
-                    step = run.advance(await self._verify(run, step))
-            if run.cache_key is not None:
-                await asyncio.to_thread(self._keep, run, step.trace)
-        return await asyncio.to_thread(self._finish, step) if self._traces else self._finish(step)
+        step = run.advance(None)
+        try:
+            async with contextlib.AsyncExitStack() as lead:
+                while not isinstance(step, Ended):
+                    if isinstance(step, Call):
+                        step = run.advance(await self._look_up_or_call(run, step, lead))
+                    else:
+                        step = run.advance(await self._verify(run, step))
+                if run.cache_key is not None:
+                    await asyncio.to_thread(self._keep, run, step.trace)
+        except asyncio.CancelledError:
+            await _booked(partial(self._write, ended(run, step).trace))
+            raise
+        return await _booked(partial(self._finish, step)) if self._traces else self._finish(step)
 
     async def _look_up_or_call(
         self, run: Run, call: Call, lead: contextlib.AsyncExitStack
@@ -96,7 +112,7 @@ class AsyncController(Driver):
 
     async def _call(self, run: Run, call: Call) -> Reply:
         bill = Bill()
-        refusal = self.breaker.refusal(call.arm) if run.backend is None else None
+        refusal = self.breaker.refusal(call.arm) if run.at_endpoint else None
         if refusal is not None:
             return bill.reply(None, error=refusal, arm=call.arm)
         try:
@@ -108,6 +124,9 @@ class AsyncController(Driver):
         except EffortctlError as error:
             self.breaker.note(call.arm, error)
             return bill.reply(None, error=error, arm=call.arm)
+        except asyncio.CancelledError:
+            run.cut.append(bill.reply(None, error=cancelled(), arm=call.arm))
+            raise
         self.breaker.note(call.arm, None)
         run.answer = answer
         return bill.reply(answer, arm=call.arm)
@@ -153,12 +172,16 @@ class AsyncController(Driver):
             return await self._verify_by(run.verifier, run, verify)
         check = Check(run.verifier, verify)
         step = check.advance(None)
-        while not isinstance(step, Verdict | Stopped):
-            if isinstance(step, Ask):
-                step = check.advance(await self._call(self._asking(run, step), step.call))
-            else:
-                verify = replace(verify, timeout_s=run.seconds_left())
-                step = check.advance(await self._verify_by(step, run, verify))
+        try:
+            while not isinstance(step, Verdict | Stopped):
+                if isinstance(step, Ask):
+                    step = check.advance(await self._call(self._asking(run, step), step.call))
+                else:
+                    verify = replace(verify, timeout_s=run.seconds_left())
+                    step = check.advance(await self._verify_by(step, run, verify))
+        except asyncio.CancelledError:
+            run.cut.append(cast("Stopped", check.advance(cut_short(run))))
+            raise
         return step
 
     async def _verify_by(self, verifier: Any, run: Run, verify: Verify) -> Verdict:
@@ -205,16 +228,18 @@ class _InThread:
         return cast("Answer", await answer if inspect.isawaitable(answer) else answer)
 
 
-async def _booked(settle: Callable[[], Cost]) -> Cost:
-    """Settle in a thread, to the end even when the task is cancelled: the money was spent.
+async def _booked(book: Callable[[], T]) -> T:
+    """Book in a thread, to the end even when the task is cancelled: the money was spent.
 
     Not a task of its own, because a loop that shuts down could cancel that before it begins.
     """
     settling = asyncio.get_running_loop().run_in_executor(
-        None, contextvars.copy_context().run, settle
+        None, contextvars.copy_context().run, book
     )
     try:
         return await asyncio.shield(settling)
     except asyncio.CancelledError:
         await asyncio.wait({settling})
+        if not settling.cancelled():
+            settling.exception()  # nobody is left to be told
         raise

@@ -13,6 +13,9 @@ from effortctl._types import Call
 WAIT_FIRST_S = 0.5
 WAIT_MAX_S = 8.0
 
+ASKED_MAX_S = 120.0
+"""Longest wait an endpoint may ask for; one that asks for hours is left for another arm instead."""
+
 
 def retry_options(driver: Driver, run: Run, call: Call) -> dict[str, Any]:
     """Options of a tenacity retrying object for one call."""
@@ -20,7 +23,9 @@ def retry_options(driver: Driver, run: Run, call: Call) -> dict[str, Any]:
     def stop(state: tenacity.RetryCallState) -> bool:
         left = run.seconds_left()
         too_late = left is not None and left <= state.upcoming_sleep
-        if too_late or state.attempt_number >= driver.max_calls:
+        if too_late or state.upcoming_sleep > ASKED_MAX_S:
+            return True
+        if state.attempt_number >= driver.max_calls:
             return True
         return not driver.retries.take(call.arm.endpoint.name)
 

@@ -16,7 +16,7 @@ from effortctl import backends as _backends
 from effortctl._asking import Check, asks
 from effortctl._controller._learned import LearnedPolicy, learned
 from effortctl._controller._retries import retry_options
-from effortctl._driver import Bill, BudgetLike, Driver, LadderLike, Run, VerifyLike
+from effortctl._driver import BudgetLike, Driver, LadderLike, Run, VerifyLike
 from effortctl._engine import Ended
 from effortctl._errors import (
     ConfigError,
@@ -24,6 +24,7 @@ from effortctl._errors import (
     UnsupportedEffortError,
 )
 from effortctl._limits import within
+from effortctl._pricing import Bill
 from effortctl._types import Answer, Ask, Call, Outcome, Reply, Stopped, Task, Verdict, Verify
 from effortctl.protocols import AnyVerifier, Backend
 from effortctl.verifiers import is_async
@@ -96,13 +97,29 @@ class Controller(Driver):
         return self._drive(self._begin(task, verify=verify, budget=budget, deadline_s=deadline_s))
 
     def run_with(
-        self, backend: Backend, task: Task | str, *, verify: VerifyLike = None
+        self,
+        backend: Backend,
+        task: Task | str,
+        *,
+        verify: VerifyLike = None,
+        deadline_s: float | None = None,
+        at_endpoint: bool = False,
     ) -> Outcome[Any]:
         """As `run`, but make every call through this backend, whatever the arm's endpoint.
 
         Nothing is cached: answers of a foreign backend may be any Python object.
+
+        Args:
+            backend: Makes the calls.
+            task: As for `run`.
+            verify: As for `run`.
+            deadline_s: As for `run`.
+            at_endpoint: The backend does call the arm's endpoint, so it makes no call while that one says
+                that the account has no credit.
         """
-        return self._drive(self._begin(task, verify=verify, backend=backend))
+        run = self._begin(task, verify=verify, deadline_s=deadline_s, backend=backend)
+        run.at_endpoint = at_endpoint
+        return self._drive(run)
 
     def with_options(self, **options: Any) -> Controller:
         """A copy with some of the constructor's options replaced."""
@@ -133,7 +150,7 @@ class Controller(Driver):
 
     def _call(self, run: Run, call: Call) -> Reply:
         bill = Bill()
-        refusal = self.breaker.refusal(call.arm) if run.backend is None else None
+        refusal = self.breaker.refusal(call.arm) if run.at_endpoint else None
         if refusal is not None:
             return bill.reply(None, error=refusal, arm=call.arm)
         try:

@@ -5,9 +5,10 @@ the engine and its driver (`Call`, `Reply`, `Verify`, `Situation`) is a plain da
 """
 
 from effortctl._types._actions import Ask, Call, Reply, Situation, Stopped, Verify
-from effortctl._types._arm import Arm, EffortStyle, Endpoint, Price, UsageRules
+from effortctl._types._arm import Arm, EffortStyle, Endpoint, OnUnsupported, Price, UsageRules
 from effortctl._types._base import (
     EFFORTS,
+    EXACT,
     Count,
     Effort,
     Finish,
@@ -15,6 +16,7 @@ from effortctl._types._base import (
     TraceOutcome,
     Usd,
     VerdictStatus,
+    total_usd,
 )
 from effortctl._types._budget import Budget, Window
 from effortctl._types._task import Case, Message, Task
@@ -31,6 +33,7 @@ from effortctl._types._trace import (
 
 __all__ = [
     "EFFORTS",
+    "EXACT",
     "Answer",
     "Arm",
     "Ask",
@@ -46,6 +49,7 @@ __all__ = [
     "Estimate",
     "Finish",
     "Message",
+    "OnUnsupported",
     "Outcome",
     "Price",
     "Reply",
@@ -62,4 +66,5 @@ __all__ = [
     "VerdictStatus",
     "Verify",
     "Window",
+    "total_usd",
 ]

@@ -78,6 +78,11 @@ EffortStyle = Literal["param", "budget", "toggle", "template", "prompt", "fixed"
 samples (models without a reasoning mode); `fixed` not at all."""
 
 
+OnUnsupported = Literal["error", "nearest_up", "nearest_down"]
+"""What to do when a model does not take the effort asked for: refuse, take the next one it does take
+above (below when there is none), or the next one below (above when there is none)."""
+
+
 class Arm(Value):
     """One way to answer: model, effort, endpoint and price.
 
@@ -100,6 +105,7 @@ class Arm(Value):
         samples: Up to how many times this arm is sampled until an answer passes.
         temperature: Sampling temperature of the first sample. None: not sent.
         resample_temperature: Sampling temperature of further samples. None: as the first.
+        on_unsupported: What to do when the endpoint refuses the effort.
         price: The user's own price. None: the price book is asked.
     """
 
@@ -118,6 +124,7 @@ class Arm(Value):
     samples: Annotated[int, Field(ge=1, le=64)] = 1
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     resample_temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    on_unsupported: OnUnsupported = "nearest_up"
     price: Price | None = None
 
     @property

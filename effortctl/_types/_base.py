@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from collections.abc import Iterable
+from decimal import Context, Decimal, localcontext
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,15 @@ TraceOutcome = Literal["accepted", "exhausted", "refused", "over_budget", "past_
 Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+EXACT = Context(prec=60)
+"""Money is computed in this context: the caller's own may round to a few digits, or trap."""
+
+
+def total_usd(amounts: Iterable[Decimal]) -> Decimal:
+    """The exact sum of some dollars."""
+    with localcontext(EXACT):
+        return sum(amounts, Decimal(0))
 
 
 class Value(BaseModel):

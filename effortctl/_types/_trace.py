@@ -20,6 +20,7 @@ from effortctl._types._base import (
     Usd,
     Value,
     VerdictStatus,
+    total_usd,
 )
 
 T_co = TypeVar("T_co", covariant=True)
@@ -204,7 +205,7 @@ class Attempt(Value):
     @property
     def cost_usd(self) -> Decimal:
         """Dollars of the calls and of the check."""
-        return self.cost.usd + (self.verdict.cost_usd if self.verdict else Decimal(0))
+        return total_usd([self.cost.usd, *([self.verdict.cost_usd] if self.verdict else [])])
 
 
 class Trace(Value):
@@ -239,7 +240,7 @@ class Trace(Value):
     @property
     def cost_usd(self) -> Decimal:
         """Dollars of every call and every check."""
-        return sum((attempt.cost_usd for attempt in self.attempts), Decimal(0))
+        return total_usd(attempt.cost_usd for attempt in self.attempts)
 
     @property
     def compute_s(self) -> float:

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from effortctl._errors import (
     BackendError,
@@ -66,7 +67,14 @@ _TRANSIENT_CODES = frozenset(
 )
 
 _REJECTED = {401: "auth", 402: "quota", 403: "auth", 404: "not_found"}
-_TRANSIENT = {408: "timeout", 409: "conflict", 425: "server", 429: "rate_limit", 529: "overloaded"}
+_TRANSIENT = {
+    408: "timeout",
+    409: "conflict",
+    425: "server",
+    429: "rate_limit",
+    498: "overloaded",  # Groq's flex tier; elsewhere this status is not in use
+    529: "overloaded",
+}
 # A gateway that gave up waiting does not know whether the model behind it went on and was paid.
 _MAYBE_SERVED = frozenset({504, 520, 522, 524})
 
@@ -194,14 +202,22 @@ def _json_or_text(body: bytes) -> object:
 # --- failures of the transport ---------------------------------------------------------------------
 
 # Told apart by name: a caller's client may use httpx, httpx2 or aiohttp, and none is imported here.
-_NOT_SENT = frozenset({"ConnectTimeout", "PoolTimeout", "ConnectError", "ProxyError"})
+_NO_CONNECTION = frozenset({"ConnectError", "ClientConnectorError"})
+_NOT_SENT = _NO_CONNECTION | {
+    "ConnectTimeout",
+    "PoolTimeout",
+    "ProxyError",
+    "ConnectionTimeoutError",
+    "ClientHttpProxyError",
+}
 _TIMEOUTS = frozenset({"TimeoutError", "TimeoutException", "APITimeoutError"})
 _BAD_ADDRESS = frozenset(
     {"UnsupportedProtocol", "InvalidURL", "LocalProtocolError", "TooManyRedirects"}
 )
 _BROKEN = frozenset(
-    {"APIConnectionError", "TransportError", "NetworkError", "OSError", "HTTPError"}
+    {"APIConnectionError", "TransportError", "NetworkError", "OSError", "HTTPError", "ClientError"}
 )
+_LOOPBACK = re.compile(r"(localhost|127\.[\d.]+|\[::1\])(:\d+)?$")
 _UNBUILDABLE = frozenset({"TypeError", "UnicodeError"})
 
 
@@ -248,8 +264,7 @@ def _body(response: Any) -> bytes:
 
 
 def _transport_fault(error: Exception, exchange: Exchange) -> BackendError:
-    names = _ancestry(error) | _ancestry(error.__cause__)
-    name = type(error.__cause__ or error).__name__
+    names, name = _what_happened(error)
     billed = not names & _NOT_SENT
     if names & _TIMEOUTS:
         return exchange.transient(f"the network timed out ({name})", kind="timeout", billed=billed)
@@ -259,12 +274,43 @@ def _transport_fault(error: Exception, exchange: Exchange) -> BackendError:
     if "DecodingError" in names:
         return exchange.malformed("its content encoding is broken")
     if names & _BROKEN:
-        what = f"the connection failed ({name})"
+        place = _place(error, exchange.call)
+        here = names & _NO_CONNECTION and _LOOPBACK.match(place)
+        hint = "; is the server running?" if here else ""
+        what = f"the connection{place and f' to {place}'} failed ({name}){hint}"
         return exchange.transient(what, kind="connection", billed=billed)
     if names & _UNBUILDABLE:
-        what = f"the request could not be built ({name}); check extra_body and the key's characters"
+        what = f"the request could not be built ({name}); check extra_body, the prompt's and the key's characters"
         return exchange.fault(what, kind="bad_request", billed=False)
     return exchange.fault(f"the client failed ({name})", kind="error", billed=True)
+
+
+def _place(error: Exception, call: Call) -> str:
+    """Host and port the request went to. The rest of an address may hold a key, so it is never shown."""
+    try:
+        url: object = error.request.url  # type: ignore[attr-defined]  # openai and httpx have it
+    except Exception:  # noqa: BLE001 - foreign code: an error need not know its request
+        url = call.arm.endpoint.base_url
+    try:
+        parts = urlsplit(str(url or ""))
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    host = f"[{host}]" if ":" in host else host
+    return host if port is None else f"{host}:{port}"
+
+
+def _what_happened(error: BaseException) -> tuple[frozenset[str], str]:
+    """The kinds of error this is, and its name.
+
+    The SDK's transport for aiohttp calls every lost connection a `ConnectTimeout`, even after the request
+    was sent, so what aiohttp itself said counts there.
+    """
+    cause = error.__cause__
+    below = None if cause is None else cause.__cause__
+    if "ClientError" in _ancestry(below):
+        return _ancestry(below), type(below).__name__
+    return _ancestry(error) | _ancestry(cause), type(cause or error).__name__
 
 
 def _ancestry(error: BaseException | None) -> frozenset[str]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from effortctl._errors import EffortctlError, UsageError
-from effortctl._types import Answer, Call
+from effortctl._types import Answer, Call, Usage
 from effortctl.backends._exchange import Exchange
 from effortctl.backends._faults import received, rejection
 from effortctl.backends._replies import read_reply
@@ -31,8 +31,7 @@ def answer_from(response: object, call: Call, *, now: datetime) -> Answer:
         UsageError: It is none of these, or its token counts make no sense.
         BackendError: It reports an error instead of an answer.
     """
-    dump = getattr(response, "model_dump", None)
-    document: Any = dump(mode="json", warnings=False) if callable(dump) else response
+    document = _plain(response, call)
     if not isinstance(document, dict):
         raise UsageError(
             f"record() got {type(response).__name__}; pass the response object of the client"
@@ -58,7 +57,16 @@ def fault_from(error: Exception, call: Call, *, now: datetime) -> Answer | Effor
     if isinstance(outcome, EffortctlError):
         return outcome
     read = rejection(outcome, now=now)
-    return Answer(text="", finish=read) if isinstance(read, str) else read
+    return Answer(text="", finish=read, usage=Usage()) if isinstance(read, str) else read
+
+
+def _plain(response: object, call: Call) -> Any:
+    dump = getattr(response, "model_dump", None)
+    try:
+        return dump(mode="json", warnings=False) if callable(dump) else response
+    except ValueError:  # nested too deeply
+        fault = _choked(call)
+    raise fault  # outside the except block: the context of an error may hold the document
 
 
 def _encoded(document: dict[str, Any]) -> bytes:

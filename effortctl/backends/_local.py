@@ -7,10 +7,11 @@ to any other OpenAI-compatible endpoint. The extra `effortctl[local]` brings the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +19,7 @@ from typing import Any, Self
 
 from effortctl._errors import ConfigError
 from effortctl._types import Answer, Call, Endpoint
+from effortctl.backends._faults import timed_out
 from effortctl.backends._openai import OpenAIBackend
 from effortctl.backends._prompt_effort import prompt_effort
 
@@ -158,13 +160,27 @@ class LocalBackend:
 
         Raises:
             ConfigError: The model cannot be loaded.
+            TransientBackendError: The calls before this one took all its time.
             BackendError: The server failed.
         """
-        with self._one_at_a_time:
+        with self._turn(call) as left_s:
             chat = self._chat = self._chat or self._connect()
             start = self._cpu_clock()
-            answer = chat.complete(_as_chat(call))
+            answer = chat.complete(replace(_as_chat(call), timeout_s=left_s))
             return answer.model_copy(update={"compute_s": self._cpu_clock() - start})
+
+    @contextlib.contextmanager
+    def _turn(self, call: Call) -> Iterator[float | None]:
+        """Wait for the calls before this one; yield the seconds that are left then."""
+        began = time.monotonic()
+        wait_s = -1 if call.timeout_s is None else max(0.0, call.timeout_s)
+        if not self._one_at_a_time.acquire(timeout=wait_s):
+            raise timed_out(call, billed=False)
+        try:
+            waited_s = time.monotonic() - began
+            yield None if call.timeout_s is None else call.timeout_s - waited_s
+        finally:
+            self._one_at_a_time.release()
 
     def _connect(self) -> OpenAIBackend:
         self._server.start()

@@ -174,6 +174,11 @@ class OpenAIBackend:
         answer = read_reply(exchange, now=self._now())
         return _stamped(answer, started_at=started_at, latency_s=latency_s)
 
+    @property
+    def client(self) -> openai.OpenAI:
+        """The client of the SDK that makes the calls, without retries."""
+        return self._connection.client(_here())
+
     def close(self) -> None:
         """Close the connections of a client we made. The backend can still be used afterwards."""
         if (client := self._connection.forget(_here())) is not None:
@@ -236,6 +241,11 @@ class AsyncOpenAIBackend:
         latency_s = self._clock() - start
         answer = read_reply(exchange, now=self._now())
         return _stamped(answer, started_at=started_at, latency_s=latency_s)
+
+    @property
+    def client(self) -> openai.AsyncOpenAI:
+        """The client of the SDK that makes the calls in the running event loop, without retries."""
+        return self._connection.client(_here_in_loop())
 
     async def aclose(self) -> None:
         """Close the connections of a client we made. Call it in the loop that used them."""

@@ -10,7 +10,8 @@ A user's own file (`$EFFORTCTL_CATALOG`, or `catalog.toml` in the configuration 
 adds cards and endpoints; ladders of the user's own lie beside it in `ladders/`.
 """
 
-from effortctl.catalog._cards import EndpointPreset, ModelCard, OnUnsupported
+from effortctl._types import OnUnsupported
+from effortctl.catalog._cards import EndpointPreset, ModelCard
 from effortctl.catalog._catalog import Catalog, load_catalog, user_config_dir
 from effortctl.catalog._ladders import Ladder, Rung, load_ladder, shipped_ladders
 from effortctl.catalog._resolve import (
@@ -19,6 +20,7 @@ from effortctl.catalog._resolve import (
     narrow,
     parse_arm,
     resolve,
+    stale_note,
     sunset_notes,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "parse_arm",
     "resolve",
     "shipped_ladders",
+    "stale_note",
     "sunset_notes",
     "user_config_dir",
 ]

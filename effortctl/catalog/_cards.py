@@ -11,10 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from effortctl._types import EFFORTS, Effort, EffortStyle, UsageRules
 
-OnUnsupported: TypeAlias = Literal["error", "nearest_up", "nearest_down"]
-"""What to do when a model does not take the effort asked for: refuse, take the next one it does take
-above (below when there is none), or the next one below (above when there is none)."""
-
 Api: TypeAlias = Literal["responses", "chat"]
 Tokens: TypeAlias = Annotated[int, Field(gt=0)]
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from effortctl._errors import ConfigError, EffortctlWarning
-from effortctl._types import EFFORTS, Arm, Effort, Endpoint, Price
-from effortctl.catalog._cards import EndpointPreset, ModelCard, OnUnsupported
+from effortctl._types import EFFORTS, Arm, Effort, Endpoint, OnUnsupported, Price
+from effortctl.catalog._cards import EndpointPreset, ModelCard
 from effortctl.catalog._catalog import Catalog, load_catalog
 from effortctl.catalog._toml import told_plainly
 
@@ -27,8 +27,10 @@ _OUTPUT_CAP: Mapping[Effort, int] = {
     "xhigh": 32_768,
     "max": 65_536,
 }
-_NO_KNOWN_LIMIT = 131_072
+_NO_KNOWN_LIMIT = 128_000
+"""Largest cap for a model whose limit no source says. Above the real one, the endpoint answers 400."""
 _SUNSET_NOTICE = timedelta(days=60)
+_STALE_AFTER = timedelta(days=180)
 _ENVIRONMENT = re.compile(r"\{([A-Z_][A-Z0-9_]*)\}")
 _BODY_STYLES = ("budget", "toggle", "template")
 
@@ -138,6 +140,7 @@ def resolve(request: ArmRequest | str, *, catalog: Catalog | None = None) -> Arm
         # Nobody recorded what a model would have said under a larger cap.
         max_output_tokens_limit=cap if endpoint.kind == "recorded" else max(limit, cap),
         temperature=request.temperature,
+        on_unsupported=request.on_unsupported,
         price=request.price,
         **_sampling(request, card, effective),
         **_wire(card, preset, effective),
@@ -148,7 +151,6 @@ def narrow(
     arm: Arm,
     supported: Sequence[str],
     *,
-    on_unsupported: OnUnsupported = "nearest_up",
     catalog: Catalog | None = None,
 ) -> Arm:
     """Resolve an arm again after its endpoint refused the effort, and remember what it takes.
@@ -160,11 +162,10 @@ def narrow(
     Args:
         arm: The refused arm.
         supported: The efforts the endpoint's message lists; words we do not know are ignored.
-        on_unsupported: As in `resolve`.
         catalog: Where the narrowed card is remembered. None: the user's own.
 
     Raises:
-        ConfigError: `on_unsupported` is `error`.
+        ConfigError: The arm's `on_unsupported` is `error`.
     """
     if arm.sent_effort == "default":
         return arm
@@ -177,7 +178,7 @@ def narrow(
         if effort in supported and effort in sendable and effort not in {"default", arm.sent_effort}
     )
     catalog.remember(arm.model, arm.endpoint, left)
-    effective = choose_effort(arm.effort, left, on_unsupported=on_unsupported, label=arm.name)
+    effective = choose_effort(arm.effort, left, on_unsupported=arm.on_unsupported, label=arm.name)
     wire = _wire(card, catalog.preset_of(arm.endpoint), effective)
     return arm.model_copy(update={"effective_effort": effective, **wire})
 
@@ -216,25 +217,56 @@ def choose_effort(
     return chosen
 
 
-def sunset_notes(arms: Iterable[Arm], today: date, *, catalog: Catalog | None = None) -> list[str]:
-    """One sentence for each model that has ended or ends within 60 days, in order of the arms."""
+def sunset_notes(
+    arms: Iterable[Arm],
+    today: date,
+    *,
+    notice: timedelta = _SUNSET_NOTICE,
+    catalog: Catalog | None = None,
+) -> list[str]:
+    """One sentence for each model that has ended or ends soon, in order of the arms.
+
+    Args:
+        arms: What may be called; recorded answers and our own servers know no shutdown.
+        today: The date in UTC.
+        notice: How long before its shutdown a model is named. Zero: only those that have ended.
+        catalog: None: the user's own.
+    """
     catalog = catalog or load_catalog()
     notes: dict[str, None] = {}
     for arm in arms:
+        if arm.endpoint.self_hosted or arm.endpoint.kind != "openai":
+            continue
         card = catalog.card(arm.model, arm.endpoint, allow_unknown=True)
-        note = _sunset_note(arm.model, card, today)
+        note = _sunset_note(arm.model, card, today, notice=notice)
         if note is not None:
             notes[note] = None
     return list(notes)
 
 
-def _sunset_note(model: str, card: ModelCard, today: date) -> str | None:
+def stale_note(arms: Iterable[Arm], today: date, *, catalog: Catalog | None = None) -> str | None:
+    """One sentence when what is known of hosted models is old; None while it is fresh."""
+    catalog = catalog or load_catalog()
+    cards = {arm.model: catalog.card(arm.model, arm.endpoint, allow_unknown=True) for arm in arms}
+    oldest = min(
+        (card.verified_on for card in cards.values() if card.home and card.home != "local"),
+        default=today,
+    )
+    if today - oldest <= _STALE_AFTER:
+        return None
+    return (
+        f"what is known of these models (efforts, limits, shutdown days) was read on {oldest}, "
+        f"{(today - oldest).days} days ago; upgrade effortctl, and genai-prices for the prices"
+    )
+
+
+def _sunset_note(model: str, card: ModelCard, today: date, *, notice: timedelta) -> str | None:
     advice = "choose a current model (`effortctl models`)"
     if card.sunset is None:
         return f"{model} is no longer served; {advice}" if card.status == "ended" else None
     if card.sunset <= today:
         return f"{model} was shut down on {card.sunset}; {advice}"
-    if card.sunset - today <= _SUNSET_NOTICE:
+    if card.sunset - today <= notice:
         days = (card.sunset - today).days
         return f"{model} is shut down on {card.sunset}, in {days} days; {advice}"
     return None

@@ -91,7 +91,11 @@ class _TextCache(diskcache.Cache):  # type: ignore[misc]  # diskcache has no typ
             # A mapped file that another process cuts short would end us with a bus error.
             "sqlite_mmap_size": 0,
         }
-        super().__init__(str(directory), disk=_TextDisk, **self._ours)
+        try:
+            super().__init__(str(directory), disk=_TextDisk, **self._ours)
+        except BaseException:
+            self.close()
+            raise
 
     def reset(self, key: str, value: object = diskcache.core.ENOVAL, update: object = True) -> Any:  # noqa: FBT002 - diskcache's signature
         """Take a setting from us, a counter from the file, and ignore every other name."""

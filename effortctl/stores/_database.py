@@ -93,8 +93,9 @@ class Database:
         """A transaction that no other writer can come between; undone when its body raises."""
         with self._lock, self._explained():
             connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
             try:
+                # Inside, because an interrupt that came while it waited strikes when it has the lock.
+                connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
             except BaseException:
@@ -107,11 +108,12 @@ class Database:
         """One consistent view of the tables."""
         with self._lock, self._explained():
             connection = self._open()
-            connection.execute("BEGIN")
             try:
+                connection.execute("BEGIN")
                 yield connection
             finally:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Close the file; the next use opens it again. Memory is kept."""
@@ -157,8 +159,8 @@ class Database:
         connection.execute("PRAGMA synchronous=NORMAL")
         if not new:
             return
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             if self._is_new(connection):  # another process may have been first
                 for statement in _statements(_SCHEMA):
                     connection.execute(statement)
@@ -166,7 +168,8 @@ class Database:
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
             raise
 
     def _is_new(self, connection: sqlite3.Connection) -> bool:

@@ -31,7 +31,8 @@ _paused: list[ForkAware] = []
 
 def pause_around_forks(item: ForkAware) -> None:
     """Call the item's hooks around every fork for as long as it lives."""
-    _registered.add(item)
+    with _forking:  # a set that grows while it is walked would break off the preparation of a fork
+        _registered.add(item)
 
 
 def _before() -> None:

@@ -15,6 +15,7 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -34,6 +35,11 @@ _FIRST_POLL_S = 0.002
 _LONGEST_POLL_S = 0.05
 _ROUNDS = 2
 _PATIENCE_S = 300.0
+
+_flying: ContextVar[frozenset[tuple[int, str]]] = ContextVar(
+    "effortctl_flying", default=frozenset()
+)
+"""Flights that the present code is part of."""
 
 
 class _Flight(Protocol):
@@ -78,15 +84,20 @@ class SingleFlight:
 
         Yields True to the leader, who makes the call and caches the answer before leaving the block.
         Yields False when somebody else's flight ended or `timeout_s` passed (None: no limit). Look
-        into the cache first in either case: the answer may have arrived in between.
+        into the cache first in either case: the answer may have arrived in between. A request that is
+        made again from inside its own flight, e.g. by its check, does not wait for itself.
         """
+        if self._led_here(key):
+            yield False
+            return
         flight = self._flight(key)
         try:
             for pause_s in self._polls(timeout_s):
                 if (standing := flight.look()) != "waiting" or pause_s is None:
                     break
                 self._sleep(pause_s)
-            yield standing == "leading"
+            with self._noted(key):
+                yield standing == "leading"
         finally:
             flight.leave()
 
@@ -95,13 +106,17 @@ class SingleFlight:
         self, key: str, *, timeout_s: float | None = _PATIENCE_S
     ) -> AsyncIterator[bool]:
         """`lead` for asyncio; waiting followers hold no thread."""
+        if self._led_here(key):
+            yield False
+            return
         flight = self._flight(key)
         try:
             for pause_s in self._polls(timeout_s):
                 if (standing := flight.look()) != "waiting" or pause_s is None:
                     break
                 await asyncio.sleep(pause_s)
-            yield standing == "leading"
+            with self._noted(key):
+                yield standing == "leading"
         finally:
             flight.leave()
 
@@ -131,6 +146,19 @@ class SingleFlight:
                 if leading:
                     return call()
         return call()
+
+    def _led_here(self, key: str) -> bool:
+        return (id(self), key) in _flying.get()
+
+    @contextlib.contextmanager
+    def _noted(self, key: str) -> Iterator[None]:
+        mine = {(id(self), key)}
+        _flying.set(_flying.get() | mine)
+        try:
+            yield
+        finally:
+            # Not by token: a task that is thrown away ends in another context.
+            _flying.set(_flying.get() - mine)
 
     def _polls(self, timeout_s: float | None) -> Iterator[float | None]:
         """Growing pauses between looks; None before the last look."""

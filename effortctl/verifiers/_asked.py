@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
-from decimal import Decimal
 from typing import Any, ClassVar, TypeAlias
 
 from effortctl._asking import Check
-from effortctl._errors import (
-    EffortctlError,
-    EffortctlWarning,
-    UnknownPriceError,
-    UsageError,
-    VerifierError,
-)
-from effortctl._pricing import GenaiPriceBook, charge_unknown
-from effortctl._types import Answer, Arm, Ask, Call, Cost, Reply, Stopped, Task, Verdict, Verify
+from effortctl._errors import EffortctlError, VerifierError
+from effortctl._pricing import GenaiPriceBook, answered, unanswered
+from effortctl._types import Answer, Arm, Ask, Reply, Stopped, Task, Verdict, Verify
 from effortctl.catalog import resolve
 from effortctl.protocols import AnyVerifier, Asking
 
@@ -65,34 +57,12 @@ class Asked(ABC):
                 "AsyncController, or give it a backend= that is not async",
                 verifier=self.name,
             )
+        prices = GenaiPriceBook()
         try:
             answer: Answer = ask.backend.complete(ask.call)
         except EffortctlError as error:
-            free = not getattr(error, "billed", True)
-            cost = Cost(usd=Decimal(0), source="rejected") if free else _at_most(ask.call)
-            return Reply(None, cost, error=error)
-        return Reply(answer, _cost(ask.call, answer))
-
-
-def _cost(call: Call, answer: Answer) -> Cost:
-    try:
-        return GenaiPriceBook().cost(call.arm, answer)
-    except UsageError:
-        return _at_most(call)
-    except UnknownPriceError as error:
-        return _not_priced(error)
-
-
-def _at_most(call: Call) -> Cost:
-    try:
-        return charge_unknown(GenaiPriceBook().worst_case(call))
-    except UnknownPriceError as error:
-        return _not_priced(error)
-
-
-def _not_priced(error: UnknownPriceError) -> Cost:
-    warnings.warn(f"{error}; its calls are booked at $0", EffortctlWarning, stacklevel=4)
-    return Cost(usd=Decimal(0), source="unknown")
+            return Reply(None, unanswered(prices, ask.call, error), error=error)
+        return Reply(answer, answered(prices, ask.call, [answer]))
 
 
 def reply_to(ask: Ask) -> AskingOnce:

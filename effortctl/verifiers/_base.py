@@ -7,12 +7,13 @@ import dataclasses
 import functools
 import inspect
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeGuard
 
-from effortctl._errors import ConfigError, VerifierError
+from effortctl._errors import ConfigError, EffortctlWarning, VerifierError
 from effortctl._types import Answer, Task, Verdict
 from effortctl.protocols import AnyVerifier, AsyncVerifier
 
@@ -160,29 +161,44 @@ def _takes_task(fn: Callable[..., Any]) -> bool:
     return both
 
 
+class UnreadableVerdictError(VerifierError):
+    """What a check returned is no verdict; a warning has said so already."""
+
+
 def to_verdict(value: Any, name: str) -> Verdict:
     """Read what a foreign check returned.
 
     Raises:
-        VerifierError: It is neither a bool, nor a Verdict, nor `(bool, feedback)`.
+        UnreadableVerdictError: It is neither a bool, nor a Verdict, nor `(bool, feedback)`.
+
+    Warns:
+        EffortctlWarning: The same.
     """
     if isinstance(value, Verdict):
         return value if value.verifier else value.model_copy(update={"verifier": name})
-    match value:
-        case bool():
-            return Verdict(status="pass" if value else "fail", verifier=name)
-        case (bool() as passed, str() as feedback):
-            return Verdict(
-                status="pass" if passed else "fail",
-                verifier=name,
-                feedback="" if passed else feedback,
-            )
+    match _plain(value):  # an array without a dimension counts as a sequence, but has no length
+        case (says, str() as feedback):
+            passed = _plain(says)
+        case passed:
+            feedback = ""
+    if isinstance(passed, bool):
+        return Verdict(
+            status="pass" if passed else "fail", verifier=name, feedback="" if passed else feedback
+        )
     if asyncio.iscoroutine(value):
         _close(value)
         hint = "it returned a coroutine; write it as `async def`"
     else:
         hint = f"it returned {type(value).__name__}; return a bool, a Verdict or (bool, feedback)"
-    raise VerifierError(f"the check {name} cannot be read: {hint}", verifier=name)
+    what = f"the check {name} cannot be read: {hint}"
+    # Not a crash that may never come back: it is like this for every answer that takes the same path.
+    warnings.warn(f"{what}; until then it counts as unable to tell", EffortctlWarning, stacklevel=2)
+    raise UnreadableVerdictError(what, verifier=name)
+
+
+def _plain(value: Any) -> Any:
+    """The value in the box, if it is a scalar of NumPy or another array library."""
+    return value.item() if getattr(value, "shape", None) == () else value
 
 
 def _close(coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Literal
 
 from effortctl._asking import arms_asked, asks
-from effortctl._errors import ConfigError
-from effortctl._types import Answer, Arm, Task, Verdict, Verify
+from effortctl._errors import ConfigError, EffortctlWarning
+from effortctl._types import Answer, Arm, Task, Verdict, VerdictStatus, Verify, total_usd
 from effortctl.protocols import AnyVerifier, Asking
-from effortctl.verifiers._base import check, is_async, to_verdict
+from effortctl.verifiers._base import UnreadableVerdictError, check, is_async, to_verdict
 
 Mode = Literal["all_of", "any_of"]
 
@@ -44,8 +44,14 @@ class Guarded:
         return self._finish(verdict, started)
 
     def _crashed(self, error: Exception) -> Verdict:
-        text = f"{type(error).__name__}: {error}"
-        return Verdict(status="abstain", verifier=self.name, error=text[:2000])
+        # What the error says may quote the prompt or the answer, so only its type is told.
+        kind = type(error).__name__
+        what = f"The check {self.name} raised {kind} and could not tell"
+        if not isinstance(error, UnreadableVerdictError | EffortctlWarning):
+            fix = "an answer that no check can judge is accepted unless fail_closed=True"
+            warnings.warn(f"{what}; {fix}", EffortctlWarning, stacklevel=2)
+        text = f"{kind}: {_said(error)}"[:2000]
+        return Verdict(status="abstain", verifier=self.name, feedback=f"{what}.", error=text)
 
     def _finish(self, verdict: Verdict, started: float) -> Verdict:
         update: dict[str, Any] = {}
@@ -58,6 +64,13 @@ class Guarded:
     def __repr__(self) -> str:
         closed = ", fail_closed=True" if self.fail_closed else ""
         return f"guarded({self.verifier!r}{closed})"
+
+
+def _said(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - foreign code, too: an error need not be able to say what it is
+        return "(it cannot say what)"
 
 
 class AsyncGuarded(Guarded):
@@ -108,7 +121,7 @@ def guarded(
     fail_closed: bool = False,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AnyVerifier:
-    """Wrap a verifier so that a crash is a verdict: abstain, with the exception in `error`.
+    """Wrap a verifier so that a crash is a warning and a verdict: abstain, with the exception in `error`.
 
     Args:
         verifier: Any verifier, sync or async.
@@ -158,30 +171,35 @@ class _Tally:
     def result(self) -> Verdict:
         """Combine what was seen: the decisive status, else abstain, else the other one."""
         statuses = {verdict.status for verdict in self.seen}
-        status: Literal["pass", "fail", "abstain"] = "pass" if self._decisive == "fail" else "fail"
+        status: VerdictStatus = "pass" if self._decisive == "fail" else "fail"
         for stronger in ("abstain", self._decisive):
             if stronger in statuses:
                 status = "abstain" if stronger == "abstain" else self._decisive
         return Verdict(
             status=status,
             verifier=self.name,
-            feedback=self._join("feedback") if status != "pass" else "",
+            feedback=self._feedback(status),
             score=self._score(),
-            cost_usd=sum((verdict.cost_usd for verdict in self.seen), Decimal(0)),
+            cost_usd=total_usd(verdict.cost_usd for verdict in self.seen),
             calls=sum(verdict.calls for verdict in self.seen),
             latency_s=sum(verdict.latency_s for verdict in self.seen),
-            error=self._join("error") or None,
+            error=_joined(verdict.error or "" for verdict in self.seen) or None,
         )
 
-    def _join(self, attribute: str) -> str:
-        said = [str(getattr(verdict, attribute) or "") for verdict in self.seen]
-        return "\n".join(dict.fromkeys(text for text in said if text))
+    def _feedback(self, status: VerdictStatus) -> str:
+        """What is wrong; why some could tell nothing only where that is the result."""
+        told = [verdict for verdict in self.seen if status in ("abstain", verdict.status)]
+        return "" if status == "pass" else _joined(verdict.feedback for verdict in told)
 
     def _score(self) -> float | None:
         scores = [verdict.score for verdict in self.seen if verdict.score is not None]
         if not scores:
             return None
         return min(scores) if self.mode == "all_of" else max(scores)
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "\n".join(dict.fromkeys(text for text in texts if text))
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,10 @@ class _Worker:
         with self._lock:
             self._stop()
 
+    def after_fork(self) -> None:
+        """In a child: a lock that another thread held during the fork would stay locked for ever."""
+        self._lock = threading.Lock()
+
 
 def _worker_env() -> dict[str, str]:
     """What Python needs to find its packages, and no secrets."""
@@ -75,6 +79,8 @@ def _worker_env() -> dict[str, str]:
 
 _worker = _Worker()
 atexit.register(_worker.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_worker.after_fork)
 
 
 @dataclass(frozen=True, repr=False)

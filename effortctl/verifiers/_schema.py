@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -38,12 +39,19 @@ def _refuse_constant(name: str) -> Any:
     raise _NotJsonError(f"The answer is not valid JSON: {name} is not a JSON value.")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise _NotJsonError(f"The answer is not valid JSON: the number {text[:40]} is too large.")
+    return number
+
+
 def _parse(text: str) -> Any:
     body = _json_text(text)
     if not body:
         raise _NotJsonError("The answer is empty. Answer with JSON only.")
     try:
-        return json.loads(body, parse_constant=_refuse_constant)
+        return json.loads(body, parse_constant=_refuse_constant, parse_float=_finite)
     except _NotJsonError:
         raise
     except json.JSONDecodeError as error:
@@ -102,6 +110,11 @@ def _schema_errors(schema: Any, value: Any) -> list[tuple[str, str]]:
     validator = kind(schema, registry=referencing.Registry(), format_checker=kind.FORMAT_CHECKER)
     try:
         return [(error.json_path, error.message) for error in validator.iter_errors(value)]
+    except (RecursionError, ArithmeticError) as error:
+        # The answer did this; an abstention would let it through.
+        return [
+            ("$", f"it cannot be checked ({type(error).__name__}): too large or nested too deep")
+        ]
     except referencing.exceptions.Unresolvable as error:
         raise VerifierError(
             f"the schema refers to {error.ref!r}, which it does not contain", verifier="json_schema"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -52,8 +53,17 @@ def as_verifier(
     if isinstance(getattr(value, "name", None), str) and callable(value):
         return cast("AnyVerifier", value)
     if callable(value):
+        _refuse_maker(value)
         return check(value)
     raise ConfigError(f"verify= takes a function, a verifier, a spec or a list, got {value!r}")
+
+
+def _refuse_maker(value: Callable[..., Any]) -> None:
+    """Refuse `verify=json_schema`, which makes a check and is none."""
+    if inspect.isfunction(value) and value.__module__.startswith("effortctl.verifiers."):
+        raise ConfigError(
+            f"{value.__name__} makes a check and is none; call it, as in verify={value.__name__}(...)"
+        )
 
 
 def parse_spec(text: str) -> AnyVerifier:

@@ -2,10 +2,11 @@ import asyncio
 import sys
 import threading
 import types
+from dataclasses import replace
 
 import pytest
 
-from effortctl._errors import ConfigError
+from effortctl._errors import ConfigError, TransientBackendError
 from effortctl._types import Arm, Call, Task
 from effortctl.backends import AsyncLocalBackend, LocalBackend, LocalServer
 from effortctl.testing import MockServer
@@ -132,6 +133,28 @@ def test_an_answer_carries_its_cpu_seconds(runtime, gguf):
         answer = backend.complete(call("four"))
     assert answer.compute_s == 2.5
     assert answer.usage.output_tokens > 0
+
+
+def test_waiting_for_the_calls_before_it_counts_as_time_of_a_call(runtime, gguf):
+    with LocalBackend(gguf) as backend:
+        backend.complete(call())
+        taken, done = threading.Event(), threading.Event()
+
+        def slow():
+            taken.set()
+            done.wait(30)
+            return 0.0
+
+        backend._cpu_clock = slow
+        other = threading.Thread(target=backend.complete, args=(call(),))
+        other.start()
+        taken.wait(30)
+        with pytest.raises(TransientBackendError) as caught:
+            backend.complete(replace(call(), timeout_s=0.2))
+        done.set()
+        other.join()
+    assert (caught.value.kind, caught.value.billed) == ("timeout", False)
+    assert runtime.mock.count() == 2
 
 
 def test_the_model_is_loaded_by_the_first_call_and_only_once(runtime, gguf):

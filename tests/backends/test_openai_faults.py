@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from openai_wire import APIS, KEY, MODES, PROMPT, Api, Mode, Wire, make_call, replying
+from openai_wire import APIS, KEY, MODES, PROMPT, Api, Mode, Wire, endpoint, make_call, replying
 
 from effortctl._errors import BackendError, TransientBackendError, UnsupportedEffortError
 from effortctl._types import Finish, Task, Usage
@@ -59,6 +59,7 @@ STATUSES: list[tuple[int, Any, str, bool, bool]] = [
     (503, [{"error": {"code": 503}}], "server", True, False),
     (504, b"", "server", True, True),
     (529, error(type="overloaded_error"), "overloaded", True, False),
+    (498, error(code="capacity_exceeded"), "overloaded", True, False),
 ]
 
 
@@ -375,3 +376,37 @@ def test_a_request_that_is_not_json_is_never_sent() -> None:
         wire.complete(make_call(extra_body={"field": object()}))
     assert wire.requests == []
     assert not caught.value.billed
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("base_url", "raised", "says"),
+    [
+        (
+            "http://127.0.0.1:1/v1",
+            httpx2.ConnectError("x"),
+            "to 127.0.0.1:1 failed (ConnectError); is",
+        ),
+        (
+            "http://[::1]:8000/v1",
+            httpx2.ConnectError("x"),
+            "to [::1]:8000 failed (ConnectError); is",
+        ),
+        ("http://127.0.0.1:1/v1", httpx2.ReadError("x"), "to 127.0.0.1:1 failed (ReadError)"),
+        (
+            f"https://me:{KEY}@far.example/{KEY}?k={KEY}",
+            httpx2.ConnectError("x"),
+            "to far.example failed (ConnectError)",
+        ),
+    ],
+)
+def test_a_failed_connection_names_host_and_port_and_nothing_else_of_the_address(
+    *, base_url: str, raised: Exception, says: str, mode: Mode
+) -> None:
+    def handler(request: httpx2.Request) -> httpx2.Response:
+        raise raised
+
+    with pytest.raises(TransientBackendError) as caught:
+        Wire(handler, mode=mode).complete(make_call(endpoint=endpoint(base_url=base_url)))
+    hint = " the server running?" if says.endswith("is") else ""
+    assert str(caught.value) == f"model-x@low: the connection {says}{hint}"

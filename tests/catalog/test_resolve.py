@@ -2,7 +2,7 @@ import subprocess
 import sys
 import threading
 import warnings
-from datetime import date
+from datetime import date, timedelta
 from itertools import product
 
 import pytest
@@ -20,6 +20,7 @@ from effortctl.catalog import (
     narrow,
     parse_arm,
     resolve,
+    stale_note,
     sunset_notes,
 )
 
@@ -254,6 +255,16 @@ def test_the_refused_effort_is_never_chosen_again():
     assert narrow(arm, ["low", "high"], catalog=catalog).effective_effort == "high"
 
 
+def test_who_wants_an_error_for_an_effort_that_is_refused_gets_one():
+    catalog = fresh_catalog()
+    request = ArmRequest(model="new-model", effort="low", endpoint="vllm", on_unsupported="error")
+    arm = resolve(request, catalog=catalog)
+    with pytest.raises(
+        ConfigError, match=r"new-model@low: effort 'low' is not accepted .* choose one"
+    ):
+        narrow(arm, ["medium", "high"], catalog=catalog)
+
+
 def test_a_narrowed_switch_keeps_to_what_it_can_send():
     catalog = fresh_catalog()
     arm = resolve("deepseek-v4-pro@low", catalog=catalog)
@@ -288,6 +299,14 @@ def test_a_model_past_or_near_its_end_is_noted_once():
     ]
     assert sunset_notes(arms, date(2026, 1, 1)) == []
     assert len(sunset_notes(arms, date(2026, 12, 11))) == 3
+    ended = sunset_notes(arms, date(2026, 11, 23), notice=timedelta(0))
+    assert ended == notes[:1]
+
+
+def test_recorded_answers_and_own_servers_know_no_shutdown():
+    arm = resolve("o4-mini@low")
+    mine = arm.model_copy(update={"endpoint": Endpoint(name="x", kind="recorded")})
+    assert sunset_notes([mine, resolve("vllm/o4-mini@low")], date(2026, 11, 23)) == []
 
 
 def test_a_model_that_ended_on_an_unknown_day_is_noted():
@@ -302,3 +321,20 @@ def test_importing_the_catalog_loads_no_provider_and_parses_nothing():
         "assert not bad, bad; assert k._load.cache_info().currsize == 0"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_raised_cap_stays_within_what_hosted_models_take():
+    for card in CATALOG.cards.values():
+        if card.home is None or card.max_output is not None:
+            continue
+        arm = resolve(ArmRequest(model=card.names[0].replace("*", "x"), endpoint=card.home))
+        assert arm.max_output_tokens_limit <= 128_000
+
+
+def test_old_knowledge_of_hosted_models_is_noted():
+    hosted, own = resolve("gpt-6-luna@low"), resolve("ollama/qwen3:8b@none")
+    small = resolve("recorded/qwen2.5-coder-0.5b@none")
+    assert stale_note([hosted, own], date(2027, 5, 22)) is None
+    note = stale_note([own, hosted], date(2027, 5, 23))
+    assert "read on 2026-11-23, 181 days ago; upgrade" in note
+    assert stale_note([own, small], date(2036, 1, 1)) is None

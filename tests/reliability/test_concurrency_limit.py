@@ -144,3 +144,14 @@ def test_an_exception_frees_the_slot():
     began = time.monotonic()
     with slots.hold(5):
         assert time.monotonic() - began < 4
+
+
+def test_those_who_give_up_leave_nothing_behind():
+    slots = Slots(1)
+    with slots.hold(None):
+        for _ in range(50):
+            with pytest.raises(TransientBackendError), slots.hold(0.0):
+                pass
+        assert not slots._waiting
+    with slots.hold(0.0):
+        pass

@@ -1,6 +1,9 @@
 """A controller that was used before a fork goes on in every child, without mix-ups."""
 
 import multiprocessing
+import os
+import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +11,9 @@ from reliability_world import TEAM, arms
 
 from effortctl import Controller
 from effortctl.stores import DiskCache, SqliteLedger
+from effortctl.stores._fork import pause_around_forks
 from effortctl.testing import MockServer
+from effortctl.verifiers import _math
 
 CHILDREN, CALLS = 3, 100
 
@@ -52,3 +57,72 @@ def test_three_children_of_a_used_controller_make_a_hundred_calls_each(ledger_pa
         )
         assert ledger.check() == []
         cache.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_a_child_does_not_inherit_the_lock_of_a_comparison_under_way():
+    holding, done = threading.Event(), threading.Event()
+
+    def compare():
+        with _math._worker._lock:
+            holding.set()
+            done.wait(30)
+
+    thread = threading.Thread(target=compare)
+    thread.start()
+    holding.wait(30)
+    child = os.fork()
+    if not child:
+        os._exit(0 if _math._worker._lock.acquire(timeout=5) else 1)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+class Resting:
+    """What a ledger is to a fork: something to bring to rest before it and to wake after it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        pause_around_forks(self)
+
+    def before_fork(self):
+        self.lock.acquire()
+
+    def after_fork(self):
+        self.lock.release()
+
+
+@pytest.fixture
+def eager_threads():
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(usual)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+@pytest.mark.usefixtures("eager_threads")
+def test_ledgers_may_be_opened_while_another_thread_forks():
+    # A registry that grows during its walk breaks off the preparation, and hangs the next fork.
+    kept, stop = [], threading.Event()
+
+    def open_ledgers():
+        while not stop.is_set() and len(kept) < 50_000:
+            kept.append(Resting())
+
+    threads = [threading.Thread(target=open_ledgers) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(40):
+        child = os.fork()
+        if not child:
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not any(resting.lock.locked() for resting in kept)

@@ -214,3 +214,26 @@ def test_a_cache_that_hangs_up_mid_flight_does_not_queue_the_others(cache_dir):
         outcomes = asyncio.run(main())
         assert time.monotonic() - began < 20
         assert not any(outcome.accepted for outcome in outcomes)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_check_that_asks_the_same_again_does_not_wait_for_itself(mock_server, cache_dir, kind):
+    cache = DiskCache(cache_dir)
+    options = {"cache": cache, "deadline_s": 30}
+    if kind == "sync":
+        with Controller(arms(mock_server, "none"), **options) as controller:
+            outcome = controller.run("408", verify=lambda text: controller.run("408").value == text)
+    else:
+
+        async def main():
+            async with AsyncController(arms(mock_server, "none"), **options) as controller:
+
+                async def again(text):
+                    return (await controller.run("408")).value == text
+
+                return await controller.run("408", verify=again)
+
+        outcome = asyncio.run(main())
+    assert outcome.verified
+    assert mock_server.count() == 2
+    cache.close()

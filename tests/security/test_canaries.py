@@ -39,6 +39,7 @@ QUICK = {"huge-body": "huge-body:mb=0.2", "slow": "slow:delay=0.01"}
 QUICK |= {name: f"{name}:interval=0.0001" for name in ("drip-body", "drip-headers", "stream-slow")}
 PRICE = Price(input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(10))
 BOTH = ["chat", "responses"]
+NOWHERE = "http://127.0.0.1:1/v1"
 
 
 @pytest.fixture(autouse=True)
@@ -201,6 +202,18 @@ def echoing(kind: str):
     return httpx2.MockTransport(answer)
 
 
+def echoing_client(client_type, kind: str, **more):
+    """A client of the SDK with every secret in it, whose server gives them back."""
+    http_type = httpx2.Client if client_type is openai.OpenAI else httpx2.AsyncClient
+    return client_type(
+        api_key=canaries.KEY,
+        base_url=NOWHERE,
+        default_headers={"x-tenant": canaries.HEADER},
+        http_client=http_type(transport=echoing(kind)),
+        **more,
+    )
+
+
 def test_every_kind_of_echo_is_tried():
     request = httpx2.Request("POST", "http://127.0.0.1", headers={"authorization": "x"})
     assert list(echoes(request)) == KINDS
@@ -208,36 +221,21 @@ def test_every_kind_of_echo_is_tried():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_repeats_the_request_is_not_quoted(tmp_path, kind):
-    base_url = "http://127.0.0.1:1/v1"
-    client = openai.OpenAI(
-        api_key=canaries.KEY,
-        base_url=base_url,
-        default_headers={"x-tenant": canaries.HEADER},
-        http_client=httpx2.Client(transport=echoing(kind)),
-    )
+    client = echoing_client(openai.OpenAI, kind)
     with client, stores(tmp_path) as kept:
-        backend = OpenAIBackend(arms(base_url)[0].endpoint, client=client)
-        ctl = Controller(
-            arms(base_url), backends={"canary": backend}, sleep=lambda _s: None, **kept
-        )
+        backend = OpenAIBackend(arms(NOWHERE)[0].endpoint, client=client)
+        ctl = Controller(arms(NOWHERE), backends={"canary": backend}, sleep=lambda _s: None, **kept)
         assert isinstance(attempt(lambda: ctl.run(canaries.PROMPT)), EffortctlError)
     assert canaries.leaking_files(tmp_path) == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_repeats_the_request_is_not_quoted_in_asyncio(tmp_path, kind):
-    base_url = "http://127.0.0.1:1/v1"
-
     async def run_it():
-        async with openai.AsyncOpenAI(
-            api_key=canaries.KEY,
-            base_url=base_url,
-            default_headers={"x-tenant": canaries.HEADER},
-            http_client=httpx2.AsyncClient(transport=echoing(kind)),
-        ) as client:
-            backend = AsyncOpenAIBackend(arms(base_url)[0].endpoint, client=client)
+        async with echoing_client(openai.AsyncOpenAI, kind) as client:
+            backend = AsyncOpenAIBackend(arms(NOWHERE)[0].endpoint, client=client)
             options = {"backends": {"canary": backend}, "sleep": no_wait, **kept}
-            return await AsyncController(arms(base_url), **options).run(canaries.PROMPT)
+            return await AsyncController(arms(NOWHERE), **options).run(canaries.PROMPT)
 
     with stores(tmp_path) as kept:
         assert isinstance(attempt(lambda: asyncio.run(run_it())), EffortctlError)
@@ -246,16 +244,10 @@ def test_a_server_that_repeats_the_request_is_not_quoted_in_asyncio(tmp_path, ki
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_decorated_function_that_meets_such_a_server_shows_nothing(tmp_path, kind):
-    client = openai.OpenAI(
-        api_key=canaries.KEY,
-        base_url="http://127.0.0.1:1/v1",
-        default_headers={"x-tenant": canaries.HEADER},
-        max_retries=0,
-        http_client=httpx2.Client(transport=echoing(kind)),
-    )
+    client = echoing_client(openai.OpenAI, kind, max_retries=0)
     with client, stores(tmp_path) as kept:
 
-        @adaptive(arms("http://127.0.0.1:1/v1"), sleep=lambda _s: None, **kept)
+        @adaptive(arms(NOWHERE), sleep=lambda _s: None, **kept)
         def ask(arm, question):
             turn = {"role": "user", "content": question}
             reply = client.chat.completions.create(messages=[turn], **arm.chat_kwargs())
@@ -268,16 +260,10 @@ def test_a_decorated_function_that_meets_such_a_server_shows_nothing(tmp_path, k
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_wrapped_client_that_meets_such_a_server_shows_nothing_of_ours(tmp_path, kind):
-    base_url = "http://127.0.0.1:1/v1"
-    client = openai.OpenAI(
-        api_key=canaries.KEY,
-        base_url=base_url,
-        default_headers={"x-tenant": canaries.HEADER},
-        http_client=httpx2.Client(transport=echoing(kind)),
-    )
+    client = echoing_client(openai.OpenAI, kind)
     with client, stores(tmp_path) as kept:
         del kept["cache"], kept["namespace"]  # what the SDK returns is not cached
-        wrapped = wrap(client, ladder=arms(base_url), sleep=lambda _s: None, **kept)
+        wrapped = wrap(client, ladder=arms(NOWHERE), sleep=lambda _s: None, **kept)
         turn = {"role": "user", "content": canaries.PROMPT}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", EffortctlWarning)
@@ -291,15 +277,9 @@ def test_a_wrapped_client_that_meets_such_a_server_shows_nothing_of_ours(tmp_pat
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_judge_behind_such_a_server_shows_nothing(tmp_path, kind):
-    base_url = "http://127.0.0.1:1/v1"
-    client = openai.OpenAI(
-        api_key=canaries.KEY,
-        base_url=base_url,
-        default_headers={"x-tenant": canaries.HEADER},
-        http_client=httpx2.Client(transport=echoing(kind)),
-    )
+    client = echoing_client(openai.OpenAI, kind)
     maker = Arm(name="maker", model="w", endpoint=Endpoint(name="fake"), price=PRICE)
-    judging = arms(base_url)[0].model_copy(update={"model": "j", "name": "judge"})
+    judging = arms(NOWHERE)[0].model_copy(update={"model": "j", "name": "judge"})
     with client, stores(tmp_path) as kept:
         backends = {
             "fake": FakeBackend("42"),
@@ -339,6 +319,7 @@ def test_a_key_that_cannot_be_sent_is_not_shown(monkeypatch, bad):
     assert isinstance(attempt(lambda: ctl.run(canaries.PROMPT)), EffortctlError)
 
 
+@pytest.mark.filterwarnings("ignore:The check nosy raised RuntimeError:effortctl.EffortctlWarning")
 def test_a_verifier_that_quotes_the_prompt_is_not_kept_or_logged(tmp_path):
     def nosy(task: Task, _answer: str) -> bool:
         raise RuntimeError(f"cannot judge {task.text}")

@@ -2,11 +2,13 @@
 
 import multiprocessing
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
 import sys
 import threading
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -284,3 +286,29 @@ def test_a_killed_process_nobody_waited_for_is_dead():
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert certainly_dead(Owner(pid=child.pid, started=started, host=current_owner().host))
     child.communicate()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="POSIX only")
+def test_an_interrupt_while_waiting_for_another_process_leaves_the_file_free(path):
+    # Python delivers the interrupt the moment SQLite returns, that is with the lock just granted.
+    with SqliteLedger(path) as ledger:
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        main = threading.main_thread().ident
+
+        def interrupt_and_let_go():
+            signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.2)
+            other.execute("ROLLBACK")
+
+        letting_go = threading.Timer(0.2, interrupt_and_let_go)
+        letting_go.start()
+        with pytest.raises(KeyboardInterrupt):
+            ledger.reserve(Decimal("0.01"), budgets=[TEAM], trace_id="t")
+        letting_go.join()
+        other.execute("PRAGMA busy_timeout = 0")
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+        other.close()
+        spend(ledger)
+        assert ledger.reserved(TEAM) == 0

@@ -11,6 +11,9 @@ from sandboxes import CPYTHONS, SANDBOXES, needs_jail, needs_sandlock
 from effortctl import Answer, Task
 from effortctl.verifiers import code_tests, guarded
 
+# Most abstentions here are crashes, which warn.
+pytestmark = pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
+
 TASK = Task(input="Write add(a, b).")
 TESTS = """
 def check(candidate):

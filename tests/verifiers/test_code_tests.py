@@ -7,6 +7,9 @@ from sandboxes import HAS_JAIL, HAS_MONTY, SANDBOXES, needs_jail, needs_monty
 from effortctl import Answer, ConfigError, SandboxUnavailableError, Task, VerifierError
 from effortctl.verifiers import _sandbox, code_tests, guarded
 
+# Most abstentions here are crashes, which warn.
+pytestmark = pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
+
 TASK = Task(input="q")
 DOUBLE = "assert f(2) == 424242\nassert f(3) == 434343\n"
 BACKENDS = [*SANDBOXES, "unsafe-subprocess"]

@@ -59,6 +59,7 @@ def test_all_of_stops_at_the_first_failure_and_any_of_at_the_first_pass():
     assert any_of(saying("pass"), never)(TASK, ANSWER).error is None
 
 
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
 def test_a_crashing_member_abstains_and_the_others_are_still_asked():
     def crash(text):
         raise OSError("disk")

@@ -1,10 +1,12 @@
 import asyncio
 import functools
+import warnings
 
+import numpy as np
 import pytest
 
-from effortctl import Answer, ConfigError, Task, Verdict, VerifierError
-from effortctl.verifiers import check, guarded, is_async
+from effortctl import Answer, ConfigError, EffortctlWarning, Task, Verdict, VerifierError
+from effortctl.verifiers import as_verifier, check, guarded, is_async, json_schema, number, regex
 
 TASK, ANSWER = Task(input="q", id="t"), Answer(text="four")
 
@@ -74,19 +76,56 @@ def test_what_is_not_callable_is_refused():
 @pytest.mark.parametrize("value", [None, 1, "yes", (True, 3), (1, "x"), (True, "x", 1), object()])
 def test_any_other_result_is_a_verifier_error_and_abstains_behind_the_guard(value):
     verifier = check(lambda text: value)
-    with pytest.raises(VerifierError, match="return a bool"):
+    told = pytest.warns(EffortctlWarning, match="return a bool")
+    with told, pytest.raises(VerifierError, match="return a bool"):
         verifier(TASK, ANSWER)
-    verdict = guarded(verifier)(TASK, ANSWER)
+    with told:
+        verdict = guarded(verifier)(TASK, ANSWER)
     assert verdict.status == "abstain"
-    assert "VerifierError" in verdict.error
+    assert "return a bool" in verdict.error
 
 
 def test_a_plain_function_that_returns_a_coroutine_is_told_to_be_async():
     async def later(text):
         return True
 
-    with pytest.raises(VerifierError, match="async def"):
+    told = pytest.warns(EffortctlWarning, match="async def")
+    with told, pytest.raises(VerifierError, match="async def"):
         check(lambda text: later(text + ""))(TASK, ANSWER)
+
+
+@pytest.mark.parametrize("right", [True, False])
+@pytest.mark.parametrize("box", [np.bool_, np.array, lambda value: np.equal(value, True)])
+def test_the_bools_of_numpy_are_bools(box, right):
+    wanted = "pass" if right else "fail"
+    assert check(lambda text: box(right))(TASK, ANSWER).status == wanted
+    verdict = check(lambda text: (box(right), "too short"))(TASK, ANSWER)
+    assert (verdict.status, verdict.feedback) == (wanted, "" if right else "too short")
+
+
+@pytest.mark.parametrize("value", [np.float64(1), np.array([True, True]), np.array("yes")])
+def test_other_things_of_numpy_are_not(value):
+    with pytest.warns(EffortctlWarning), pytest.raises(VerifierError):
+        check(lambda text: value)(TASK, ANSWER)
+
+
+@pytest.mark.parametrize("maker", [json_schema, regex, number])
+def test_what_makes_a_check_is_not_taken_for_one(maker):
+    with pytest.raises(ConfigError, match="call it"):
+        as_verifier(maker)
+
+
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
+def test_an_error_that_cannot_say_what_it_is_is_a_crash_like_any_other():
+    class MuteError(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    def crash(text):
+        raise MuteError
+
+    verdict = guarded(check(crash))(TASK, ANSWER)
+    assert (verdict.status, verdict.error) == ("abstain", "MuteError: (it cannot say what)")
 
 
 def test_async_functions_make_async_verifiers():
@@ -106,11 +145,27 @@ def test_async_functions_make_async_verifiers():
 
 
 def test_a_crash_abstains_and_is_visible():
-    verdict = guarded(check(raises))(TASK, ANSWER)
+    with pytest.warns(EffortctlWarning, match=r"check raises raised RuntimeError .* accepted"):
+        verdict = guarded(check(raises))(TASK, ANSWER)
     assert (verdict.status, verdict.error) == ("abstain", "RuntimeError: boom")
     assert verdict.verifier == "raises"
+    assert verdict.feedback == "The check raises raised RuntimeError and could not tell."
 
 
+def test_each_kind_of_crash_of_a_check_is_told_once_and_quotes_nothing():
+    def picky(text):
+        raise {"a": ValueError, "b": KeyError}[text](f"secret {text}")
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        for text in "abab":
+            guarded(check(picky))(TASK, Answer(text=text))
+    told = [str(warning.message) for warning in caught]
+    assert ["ValueError" in told[0], "KeyError" in told[1], len(told)] == [True, True, 2]
+    assert not any("secret" in text for text in told)
+
+
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
 def test_a_crash_fails_when_fail_closed():
     verdict = guarded(check(raises), fail_closed=True)(TASK, ANSWER)
     assert (verdict.status, verdict.error) == ("fail", "RuntimeError: boom")
@@ -121,6 +176,7 @@ def test_an_honest_abstention_stays_one_when_fail_closed():
     assert guarded(verifier, fail_closed=True)(TASK, ANSWER).status == "abstain"
 
 
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
 def test_an_async_crash_abstains():
     async def later(text):
         raise KeyError("lost")

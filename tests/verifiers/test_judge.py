@@ -471,6 +471,7 @@ def test_a_check_that_costs_money_itself_is_booked_once_beside_the_judge():
     assert sum(entry.cost_usd for entry in ledger.entries()) == outcome.cost_usd
 
 
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
 def test_a_crash_inside_an_asking_check_is_an_abstention():
     class Broken:
         name = "broken"

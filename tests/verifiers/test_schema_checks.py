@@ -120,6 +120,7 @@ def test_references_by_id_inside_the_document_work():
     assert not judge(json_schema(schema), '{"a": "x"}').passed
 
 
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
 def test_a_dangling_reference_abstains_instead_of_blaming_the_answer():
     verdict = judge(guarded(json_schema({"$ref": "#/$defs/none"})), "{}")
     assert verdict.status == "abstain"
@@ -132,6 +133,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
         json_schema({})
 
 
+@pytest.mark.filterwarnings("ignore:The check .* raised:effortctl.EffortctlWarning")
 def test_a_crash_inside_the_users_model_abstains():
     verdict = judge(guarded(pydantic_model(Invoice)), '{"total": 13, "items": []}')
     assert (verdict.status, verdict.error) == ("abstain", "RuntimeError: cursed")
@@ -200,3 +202,27 @@ def test_no_fields_is_refused():
 def test_json_behind_an_answer_label_is_found(text):
     verdict = json_fields({"a": 1})(Task(input="x"), Answer(text=text))
     assert verdict.passed
+
+
+TREE = {"$ref": "#/$defs/tree", "$defs": {"tree": {"items": {"$ref": "#/$defs/tree"}}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (TREE, "[" * 800 + "]" * 800),
+        ({"multipleOf": 0.01}, "1e999"),
+        ({"multipleOf": 0.01}, "-1e999"),
+        ({"multipleOf": 0.01}, "1" + "0" * 400),
+        ({"items": {"multipleOf": 0.5}}, "[1, 1e400]"),
+    ],
+)
+def test_an_answer_that_makes_the_library_give_up_fails(schema, text):
+    # Abstaining would accept it.
+    verdict = guarded(json_schema(schema))(TASK, Answer(text=text))
+    assert (verdict.status, verdict.error) == ("fail", None)
+
+
+def test_numbers_too_large_for_a_float_are_no_json():
+    verdict = guarded(json_fields({"a": 1}))(TASK, Answer(text='{"a": 1e999}'))
+    assert "1e999 is too large" in verdict.feedback

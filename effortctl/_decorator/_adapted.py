@@ -1,163 +1,21 @@
-"""`@adaptive`: the escalation loop around a function the user wrote.
-
-The function's first argument (after `self`) is the chosen arm; what it returns is the answer. The rest
-of its signature, and the types of its arguments and result, are kept.
-"""
+"""Functions and methods whose model and effort are chosen per call."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from effortctl._controller import AsyncController, Controller
+from effortctl._decorator._function import AsyncFunctionBackend, ChosenArm, FunctionBackend
 from effortctl._driver import LadderLike
-from effortctl._errors import ConfigError, EffortctlError, NotAcceptedError
-from effortctl._types import Answer, Call, Effort, Finish, Outcome, Task, Usage
-from effortctl.backends import answer_from, fault_from
+from effortctl._errors import ConfigError, NotAcceptedError
+from effortctl._types import Outcome, Task
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S")
-ResponseT = TypeVar("ResponseT")
-
-
-@dataclass(slots=True)
-class ChosenArm:
-    """The arm a decorated function is to use, and where it reports what the call cost.
-
-    Attributes:
-        call: The call the loop asks for.
-    """
-
-    call: Call
-    _answers: list[Answer] = field(default_factory=list)
-
-    @property
-    def name(self) -> str:
-        """Name of the arm."""
-        return self.call.arm.name
-
-    @property
-    def model(self) -> str:
-        """Model id to ask for."""
-        return self.call.arm.model
-
-    @property
-    def effort(self) -> Effort:
-        """Effort to ask for."""
-        return self.call.arm.sent_effort
-
-    @property
-    def feedback(self) -> str | None:
-        """Why the previous answer was not accepted, with a request to correct it; None at first."""
-        extra = self.call.messages[len(self.call.task.messages) :]
-        return extra[-1].text if extra else None
-
-    def responses_kwargs(self) -> dict[str, Any]:
-        """Keyword arguments for `client.responses.create`: model, effort and output cap."""
-        cap = {"max_output_tokens": self.call.max_output_tokens}
-        return self.call.arm.responses_kwargs() | cap | self._resampling()
-
-    def chat_kwargs(self) -> dict[str, Any]:
-        """Keyword arguments for `client.chat.completions.create`: model, effort and output cap."""
-        cap = {self.call.arm.endpoint.max_tokens_field: self.call.max_output_tokens}
-        return self.call.arm.chat_kwargs() | cap | self._resampling()
-
-    def _resampling(self) -> dict[str, Any]:
-        temperature = self.call.arm.resample_temperature
-        if self.call.sample_index == 0 or temperature is None:
-            return {}
-        return {"temperature": temperature}
-
-    def record(self, response: ResponseT) -> ResponseT:
-        """Report a response, so that its exact cost is booked; returns it unchanged.
-
-        Call it once for every response the function receives. A function that records nothing, or a
-        response without usage, is charged at the worst case of one call.
-
-        Raises:
-            UsageError: It is not a response, or its token counts make no sense.
-        """
-        self._answers.append(answer_from(response, self.call, now=datetime.now(UTC)))
-        return response
-
-    def answer(self, value: object, *, latency_s: float, started_at: datetime) -> Answer:
-        """The function's result, with the usage of everything it recorded."""
-        known = [answer.usage for answer in self._answers if answer.usage is not None]
-        complete = bool(known) and len(known) == len(self._answers)
-        last = self._answers[-1] if self._answers else None
-        return Answer(
-            text=value if isinstance(value, str) else "",
-            value=None if type(value) is str else value,
-            finish=_finish(self._answers),
-            usage=functools.reduce(Usage.__add__, known) if complete else None,
-            latency_s=latency_s,
-            started_at=started_at,
-            model=last.model if last else None,
-            service_tier=last.service_tier if last else None,
-            request_id=last.request_id if last else None,
-        )
-
-
-def _finish(answers: list[Answer]) -> Finish:
-    """How the last of the recorded responses ended; the function's result rests on it."""
-    return answers[-1].finish if answers else "complete"
-
-
-class _Function:
-    """A backend that answers by calling the user's function."""
-
-    def __init__(self, fn: Callable[[ChosenArm], Any]) -> None:
-        self._fn = fn
-
-    def complete(self, call: Call) -> Answer:
-        """Call the function; faults of the client it uses become ours, its own pass through."""
-        arm, began, started_at = ChosenArm(call), time.monotonic(), datetime.now(UTC)
-        try:
-            value = self._fn(arm)
-        except Exception as error:  # noqa: BLE001 - the boundary to the user's function; its own pass on
-            meaning = _meaning(error, call)
-        else:
-            return arm.answer(value, latency_s=time.monotonic() - began, started_at=started_at)
-        return _answer_or_raise(meaning)
-
-
-class _AsyncFunction:
-    """`_Function` for asyncio."""
-
-    def __init__(self, fn: Callable[[ChosenArm], Awaitable[Any]]) -> None:
-        self._fn = fn
-
-    async def complete(self, call: Call) -> Answer:
-        """As `_Function.complete`."""
-        arm, began, started_at = ChosenArm(call), time.monotonic(), datetime.now(UTC)
-        try:
-            value = await self._fn(arm)
-        except Exception as error:  # noqa: BLE001 - the boundary to the user's function; its own pass on
-            meaning = _meaning(error, call)
-        else:
-            return arm.answer(value, latency_s=time.monotonic() - began, started_at=started_at)
-        return _answer_or_raise(meaning)
-
-
-def _meaning(error: Exception, call: Call) -> Answer | EffortctlError:
-    meaning = fault_from(error, call, now=datetime.now(UTC))
-    if meaning is None:
-        raise error
-    return meaning
-
-
-def _answer_or_raise(meaning: Answer | EffortctlError) -> Answer:
-    # Raised outside the except block: the client's own error, which holds key and prompt, must not
-    # travel along as the context of ours.
-    if isinstance(meaning, Answer):
-        return meaning
-    raise meaning
 
 
 class _Adapted(Generic[P, T]):
@@ -165,6 +23,7 @@ class _Adapted(Generic[P, T]):
 
     def __init__(self, fn: Callable[..., Any], controller: Controller | AsyncController) -> None:
         functools.update_wrapper(cast("Any", self), fn)
+        self.__signature__ = _without(inspect.signature(fn), 0)
         self._fn = fn
         self.controller = controller
 
@@ -197,7 +56,7 @@ class Adaptive(_Adapted[P, T]):
 
     def run(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
         """As calling it, but return the whole outcome, accepted or not."""
-        backend = _Function(self._bind(args, kwargs))
+        backend = FunctionBackend(self._bind(args, kwargs))
         return self.controller.run_with(backend, self._task(args, kwargs))
 
     def with_options(self, **options: Any) -> Adaptive[P, T]:
@@ -216,7 +75,7 @@ class AsyncAdaptive(_Adapted[P, T]):
 
     async def run(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[T]:
         """As `Adaptive.run`."""
-        backend = _AsyncFunction(self._bind(args, kwargs))
+        backend = AsyncFunctionBackend(self._bind(args, kwargs))
         return await self.controller.run_with(backend, self._task(args, kwargs))
 
     def with_options(self, **options: Any) -> AsyncAdaptive[P, T]:
@@ -229,6 +88,7 @@ class AdaptiveMethod(Generic[S, P, T]):
 
     def __init__(self, fn: Callable[..., T], controller: Controller) -> None:
         functools.update_wrapper(cast("Any", self), fn)
+        self.__signature__ = _without(inspect.signature(fn), 1)
         self._fn = fn
         self._controller = controller
 
@@ -241,12 +101,17 @@ class AdaptiveMethod(Generic[S, P, T]):
             return self
         return Adaptive(_after_self(self._fn, instance), self._controller)
 
+    def __call__(self, instance: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """The method called on its class: `Base.ask(self, …)`."""
+        return self.__get__(instance)(*args, **kwargs)
+
 
 class AsyncAdaptiveMethod(Generic[S, P, T]):
     """`AdaptiveMethod` for coroutine functions."""
 
     def __init__(self, fn: Callable[..., Awaitable[T]], controller: AsyncController) -> None:
         functools.update_wrapper(cast("Any", self), fn)
+        self.__signature__ = _without(inspect.signature(fn), 1)
         self._fn = fn
         self._controller = controller
 
@@ -261,6 +126,10 @@ class AsyncAdaptiveMethod(Generic[S, P, T]):
             return self
         return AsyncAdaptive(_after_self(self._fn, instance), self._controller)
 
+    async def __call__(self, instance: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `AdaptiveMethod.__call__`."""
+        return await self.__get__(instance)(*args, **kwargs)
+
 
 def _after_self(fn: Callable[..., Any], instance: object) -> Callable[..., Any]:
     """The function with its instance filled in, so that the arm comes first."""
@@ -269,7 +138,16 @@ def _after_self(fn: Callable[..., Any], instance: object) -> Callable[..., Any]:
     def bound(arm: ChosenArm, *args: Any, **kwargs: Any) -> Any:
         return fn(instance, arm, *args, **kwargs)
 
+    cast("Any", bound).__signature__ = _without(inspect.signature(fn), 0)
     return bound
+
+
+def _without(signature: inspect.Signature, index: int) -> inspect.Signature:
+    """The signature as callers see it: without the arm, which frameworks would ask them for."""
+    parameters = list(signature.parameters.values())
+    if index < len(parameters) and parameters[index].kind is not inspect.Parameter.VAR_POSITIONAL:
+        del parameters[index]
+    return signature.replace(parameters=parameters)
 
 
 def _accepted(outcome: Outcome[T]) -> T:
@@ -337,6 +215,7 @@ def adaptive(ladder: LadderLike, **options: Any) -> _Adapter:
     """
 
     def adapt(fn: Callable[..., Any], /) -> Any:
+        _refuse_generators(fn)
         is_method = _takes_self(fn)
         if inspect.iscoroutinefunction(fn):
             make: Any = AsyncAdaptiveMethod if is_method else AsyncAdaptive
@@ -345,6 +224,14 @@ def adaptive(ladder: LadderLike, **options: Any) -> _Adapter:
         return make(fn, Controller(ladder, **options))
 
     return cast("_Adapter", adapt)
+
+
+def _refuse_generators(fn: Callable[..., Any]) -> None:
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        raise ConfigError(
+            f"{getattr(fn, '__name__', fn)!r} is a generator: it returns before it has asked anybody, so "
+            "there is nothing to check or to pay for; return the whole answer instead"
+        )
 
 
 def _takes_self(fn: Callable[..., Any]) -> bool:
