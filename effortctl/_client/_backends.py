@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from effortctl._client._bridge import EVENTS, Bridge, Chunks, completion_of
+from effortctl._client._clients import Clients
+from effortctl._client._raw import with_body
 from effortctl._client._reply import Tape, as_without_usage, document_of, is_shown, tool_calls
 from effortctl._client._request import SdkRequest, SdkTask
 from effortctl._client._streams import ametered, metered
 from effortctl._client._verify import Kept
 from effortctl._errors import BackendError, EffortctlError, TransientBackendError
-from effortctl._types import Answer, Call
+from effortctl._types import Answer, Arm, Call
 from effortctl.backends import answer_from, fault_from
 from effortctl.backends._deadline import run_within
 from effortctl.backends._exchange import Exchange
@@ -43,26 +47,30 @@ class Wire:
         request: The request.
         send: The SDK's own `post`, with path and result type filled in.
         bridge: The way through the Responses API, for arms that need it. None: there is none.
-        other: Makes calls that are not this request's, such as a judge's.
+        clients: Ask the endpoints other than the wrapped client's own.
         clock: Monotonic seconds.
         now: Wall clock, UTC.
         leave_out: Arguments an arm does not take.
+        saw: Told of every exception of the SDK, and of what it means.
         show: Shows an event as soon as it may be seen. None: the reply is not shown before its end.
         is_closed: Tells whether the caller has closed the stream.
         was_shown: Tells whether the caller has seen a piece of the answer.
-        kept: The replies so far, each with its events and HTTP response where it was a stream.
+        is_calling: Set while a call of an `AsyncWireBackend` is under way.
+        kept: The replies so far, each with its events and HTTP response where one of them is wanted.
     """
 
     request: SdkRequest
-    send: Callable[..., Any]
+    send: partial[Any]
     bridge: Bridge | None
-    other: Any
+    clients: Clients
     clock: Callable[[], float]
     now: Callable[[], datetime]
     leave_out: Callable[[Call], tuple[str, ...]]
+    saw: Callable[[object, object, Arm], None]
     show: Show | None = None
     is_closed: Callable[[], bool] = lambda: False
     was_shown: Callable[[], bool] = lambda: False
+    is_calling: threading.Event = field(default_factory=threading.Event)
     kept: list[tuple[Kept, Any]] = field(default_factory=list)
 
     def find(self, answer: Answer) -> Kept | None:
@@ -70,30 +78,46 @@ class Wire:
         return next((kept for kept, _ in self.kept if kept.answer is answer), None)
 
     def events(self, answer: Answer) -> Any:
-        """Events not shown yet and the HTTP response of the stream an answer was made of."""
+        """Events not shown yet, and the HTTP response, of the reply an answer was made of."""
         return next((stream for kept, stream in self.kept if kept.answer is answer), None)
 
     def create(self, call: Call) -> Any:
         """Send the request; the response, or a promise of it."""
-        bridge = self._bridge(call)
-        send = self.send if bridge is None else bridge.send
-        return send(body=self._body(call, bridge), options=self.request.wire_options(call))
+        return self._post(call)
 
     def open(self, call: Call, stream_of: Callable[[Any], Any]) -> Any:
         """Send the request for a stream; the stream, or a promise of it."""
-        bridge = self._bridge(call)
-        send = self.send if bridge is None else bridge.send
-        event_type = self.request.event_type if bridge is None else EVENTS
-        return send(
-            body=self._body(call, bridge),
-            options=self.request.wire_options(call),
-            stream=True,
-            stream_cls=stream_of(event_type),
-        )
+        event_type = self.request.event_type if self._bridge(call) is None else EVENTS
+        return self._post(call, stream=True, stream_cls=stream_of(event_type))
 
-    def translated(self, raw: Any, call: Call) -> Any:
-        """The response in the types of the API the caller called."""
-        return raw if self._bridge(call) is None else completion_of(raw)
+    def _post(self, call: Call, **how: Any) -> Any:
+        """Send the request with the client of the arm's endpoint, in the API the arm takes."""
+        bridge, other = self._bridge(call), self.clients.other(call.arm.endpoint)
+        send = self.send if bridge is None else bridge.send
+        options = self.request.wire_options(call)
+        if other is not None:
+            send = partial(other.post, *send.args, **send.keywords)
+            options = self.request.elsewhere(options)
+            if call.arm.endpoint.name in self.clients.made:
+                options.setdefault("timeout", self.request.timeout)
+        return send(body=self._body(call, bridge), options=options, **how)
+
+    def read(self, sent: Any, call: Call) -> Answer:
+        """Read what `create` returned and keep it, with its HTTP response where that is wanted.
+
+        Raises:
+            BackendError: It is no reply, or says that there is none.
+        """
+        is_raw, bridged = self.request.raw is not None, self._bridge(call) is not None
+        raw = sent.parse() if is_raw else sent
+        raw = completion_of(raw) if bridged else raw
+        document = document_of(raw)
+        if not is_raw:
+            return self.answer(document, call, raw=raw)
+        response = sent.http_response
+        if bridged:
+            response = with_body(response, json.dumps(document).encode())
+        return self.answer(document, call, raw=raw, stream=([], response))
 
     def reader(self, call: Call) -> Callable[[Any], list[Any]]:
         """Turns an event into those of the API the caller called."""
@@ -135,26 +159,30 @@ class Wire:
         meaning = fault_from(error, call, now=self.now())
         if meaning is None:
             raise error
+        self.saw(error, meaning, call.arm)
         return meaning
 
-    def final(self, outcome: Answer | EffortctlError) -> Answer:
+    def final(self, outcome: Answer | EffortctlError, arm: Arm) -> Answer:
         """The answer; raises the error there is instead.
 
         Once a piece was shown, no fault is transient: the call cannot be made again.
         """
         if isinstance(outcome, TransientBackendError) and self.was_shown():
-            outcome = BackendError(
-                f"{outcome}; a part of the answer was shown already",
-                arm=outcome.arm,
-                kind=outcome.kind,
-                billed=outcome.billed,
-                request_id=outcome.request_id,
+            outcome = _final(outcome, "a part of the answer was shown already")
+        elif isinstance(outcome, BackendError) and self._may_lack_path(outcome, arm):
+            outcome = _final(
+                outcome,
+                f"if {arm.endpoint.name!r} serves Chat Completions only, call those, or leave out its arms",
             )
         # Raised outside any except block: the SDK's own error, which holds key and prompt, must not
         # travel along as the context of ours.
         if isinstance(outcome, EffortctlError):
             raise outcome
         return outcome
+
+    def _may_lack_path(self, fault: BackendError, arm: Arm) -> bool:
+        """True when an endpoint may not know Responses, which the catalog does not call its own."""
+        return fault.kind == "not_found" and self.request.api == "responses" and arm.api == "chat"
 
     def stamped(self, answer: Answer, *, started_at: datetime, start: float) -> Answer:
         """The answer with its times; kept again, because answers are found by identity."""
@@ -184,7 +212,7 @@ class WireBackend:
         """
         wire = self._wire
         if not isinstance(call.task, SdkTask):
-            answer: Answer = wire.other.complete(call)
+            answer: Answer = wire.clients.backend(call.arm.endpoint).complete(call)
             return answer
         started_at, start = wire.now(), wire.clock()
         make = self._stream if wire.request.stream else self._create
@@ -192,11 +220,10 @@ class WireBackend:
             outcome = run_within(lambda left: make(call, left), timeout_s=call.timeout_s)
         except Exception as error:  # noqa: BLE001 - the border to the SDK and the transport below it
             outcome = wire.fault(error, call)
-        return wire.stamped(wire.final(outcome), started_at=started_at, start=start)
+        return wire.stamped(wire.final(outcome, call.arm), started_at=started_at, start=start)
 
     def _create(self, call: Call, _: threading.Event) -> Answer | EffortctlError:
-        raw = self._wire.translated(self._wire.create(call), call)
-        return self._wire.answer(document_of(raw), call, raw=raw)
+        return self._wire.read(self._wire.create(call), call)
 
     def _stream(self, call: Call, left: threading.Event) -> Answer | EffortctlError:
         stream, read = self._wire.open(call, metered), self._wire.reader(call)
@@ -227,10 +254,11 @@ class AsyncWireBackend:
         """As `WireBackend.complete`."""
         wire = self._wire
         if not isinstance(call.task, SdkTask):
-            answer: Answer = await wire.other.complete(call)
+            answer: Answer = await wire.clients.backend(call.arm.endpoint).complete(call)
             return answer
         started_at, start = wire.now(), wire.clock()
         make = self._stream if wire.request.stream else self._create
+        wire.is_calling.set()
         try:
             async with asyncio.timeout(call.timeout_s):
                 outcome = await make(call)
@@ -242,11 +270,12 @@ class AsyncWireBackend:
             outcome = abandoned(call)
         except Exception as error:  # noqa: BLE001 - the border to the SDK and the transport below it
             outcome = wire.fault(error, call)
-        return wire.stamped(wire.final(outcome), started_at=started_at, start=start)
+        finally:
+            wire.is_calling.clear()
+        return wire.stamped(wire.final(outcome, call.arm), started_at=started_at, start=start)
 
     async def _create(self, call: Call) -> Answer | EffortctlError:
-        raw = self._wire.translated(await self._wire.create(call), call)
-        return self._wire.answer(document_of(raw), call, raw=raw)
+        return self._wire.read(await self._wire.create(call), call)
 
     async def _stream(self, call: Call) -> Answer | EffortctlError:
         stream, read = await self._wire.open(call, ametered), self._wire.reader(call)
@@ -314,6 +343,17 @@ class Reel:
         return Exchange(self._call).transient(
             "the stream broke off before its end", kind="connection", billed=True
         )
+
+
+def _final(error: BackendError, why: str) -> BackendError:
+    """The same fault, but not to be repeated, and with a word more."""
+    return BackendError(
+        f"{error}; {why}",
+        arm=error.arm,
+        kind=error.kind,
+        billed=error.billed,
+        request_id=error.request_id,
+    )
 
 
 def _uncancel() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
@@ -31,7 +32,7 @@ class Bridge:
         applies: Tells whether an arm needs it.
     """
 
-    send: Callable[..., Any]
+    send: partial[Any]
     applies: Callable[[Arm], bool]
 
     def body(self, chat: Mapping[str, Any], call: Call, *, stream: bool) -> Json:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from effortctl._client._request import SdkRequest, SdkTask
-from effortctl._types import Answer
+from effortctl._types import Answer, Arm
 
 KEEP: Final = 2048
 """So many conversations are remembered, the latest ones."""
@@ -27,6 +27,7 @@ class _State:
     """The last answer of a conversation."""
 
     arm: str
+    endpoint: str
     text: str
     tokens: int
 
@@ -57,8 +58,15 @@ class Conversations:
             update |= {"history_tokens": state.tokens, "follows": state.text}
         return task.model_copy(update=update)
 
+    def endpoint_of(self, request: SdkRequest) -> str | None:
+        """Name of the endpoint that keeps the response a request continues. None: nobody knows."""
+        if request.previous is None:
+            return None
+        state = self._state_before(request)
+        return None if state is None else state.endpoint
+
     def note(
-        self, request: SdkRequest, document: Mapping[str, Any] | None, *, arm: str, answer: Answer
+        self, request: SdkRequest, document: Mapping[str, Any] | None, *, arm: Arm, answer: Answer
     ) -> None:
         """Remember an answer, under the keys a next request may bring."""
         in_chat = request.api == "chat"
@@ -67,7 +75,8 @@ class Conversations:
             keys.append(name)
         usage = answer.usage
         state = _State(
-            arm=arm,
+            arm=arm.name,
+            endpoint=arm.endpoint.name,
             text="" if in_chat else self._text_with(request),  # a chat repeats its own text
             tokens=usage.input_tokens + usage.output_tokens if usage else 0,
         )

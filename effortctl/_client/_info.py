@@ -7,12 +7,13 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
 
 from effortctl._errors import ConfigError
 from effortctl._types import Attempt, Effort, Trace
+from effortctl._types._trace import RecordFeedback
 
 KEEP_IDS: Final = 4096
 """So many responses are found again by their id, the latest ones; objects that live always are."""
@@ -25,10 +26,12 @@ class CallInfo:
     Attributes:
         trace: Every attempt with its verdict and cost.
         managed: True when effortctl chose model or effort; False for a call that was passed through.
+        record_feedback: Keeps feedback beside the traces; None: there is no store that could.
     """
 
     trace: Trace
     managed: bool
+    record_feedback: RecordFeedback | None = field(default=None, repr=False, compare=False)
 
     @property
     def decision_id(self) -> str:
@@ -74,6 +77,32 @@ class CallInfo:
     def estimated(self) -> bool:
         """True when a part of the cost is a worst case, because no usage was reported."""
         return any(attempt.cost.source == "worst_case" for attempt in self.trace.attempts)
+
+    def feedback(self, score: float, note: str | None = None) -> None:
+        """Say how good the answer turned out to be; kept beside the traces, to learn from.
+
+        Hours later, or in another process, `effortctl feedback` does the same with the `decision_id`.
+
+        Args:
+            score: 0 (wrong) to 1 (right).
+            note: Why, for people. It is written as it is.
+
+        Raises:
+            ConfigError: The score is not within 0..1, or the client keeps no traces.
+            StoreError: The file cannot be written.
+
+        Example:
+            ```python
+            client = effortctl.wrap(OpenAI(), traces=TraceStore("traces.jsonl"))
+            reply = client.responses.create(model="auto", input="What is 17*24?")
+            effortctl.info(reply).feedback(1.0)
+            ```
+        """
+        if self.record_feedback is None:
+            raise ConfigError(
+                "there is nowhere to keep feedback; give wrap() traces=TraceStore(path)"
+            )
+        self.record_feedback(self.trace.id, score, note)
 
     @property
     def _best(self) -> Attempt | None:

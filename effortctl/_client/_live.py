@@ -39,8 +39,11 @@ class Over:
 Shown = tuple[Any, Any]
 """An event and the HTTP response it came with."""
 
-End = Callable[[Over], BaseException | None]
-"""Told how the loop ended; returns what the caller gets to see of it, if anything."""
+Known = tuple[BaseException | None, CallInfo | None]
+"""What is raised at the end of a stream, if anything, and what is known of its call."""
+
+End = Callable[[Over], Known]
+"""Told how the loop ended; returns what the caller gets to see of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -101,13 +104,19 @@ class _Ending:
 
     _done: bool
     _end: End
+    _told: Callable[[CallInfo], None] | None
+
+    def when_over(self, told: Callable[[CallInfo], None]) -> None:
+        """Tell somebody what became of the call, once that is known."""
+        self._told = told
 
     def _finish(self, over: Over, *, raises: bool) -> None:
         self._done = True
-        error = self._end(over)
-        info = _info_of(over)
+        error, info = self._end(over)
         if info is not None:
             remember(self, info)
+            if self._told is not None:
+                self._told(info)
         if error is not None and raises:
             raise error
 
@@ -120,6 +129,7 @@ class ManagedStream(_Ending, Stream[T], Generic[T]):
         self.response = _twin(first[1], close=self._closing)
         self._channel = channel
         self._end = end
+        self._told = None
         self._done = False
         self._iterator = self._shown(first[0])
         weakref.finalize(self, channel.closed.set).atexit = False
@@ -143,10 +153,17 @@ class ManagedStream(_Ending, Stream[T], Generic[T]):
 
 @dataclass(slots=True, eq=False)
 class AsyncChannel:
-    """`Channel` for asyncio: the loop runs in a task."""
+    """`Channel` for asyncio: the loop runs in a task.
+
+    Attributes:
+        shown: As in `Channel`.
+        closed: As in `Channel`.
+        is_calling: Tells whether a call is under way, which closing is to break off.
+    """
 
     shown: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
+    is_calling: Callable[[], bool] = lambda: True
     _items: asyncio.Queue[Shown | Over] = field(default_factory=asyncio.Queue)
     _task: asyncio.Task[None] | None = None
 
@@ -185,6 +202,8 @@ class AsyncChannel:
         self.closed.set()
         if self._task is None:
             return None
+        if not self.is_calling():  # the answer is there, and about to be booked and checked
+            await asyncio.wait({self._task}, timeout=CLOSE_WAIT_S)
         self._task.cancel()
         await asyncio.wait({self._task})
         while not self._items.empty():
@@ -205,6 +224,7 @@ class ManagedAsyncStream(_Ending, AsyncStream[T], Generic[T]):
         self.response = _twin(first[1], aclose=self._closing)
         self._channel = channel
         self._end = end
+        self._told = None
         self._done = False
         self._iterator = self._shown(first[0])
         weakref.finalize(self, channel.abandon).atexit = False
@@ -271,8 +291,3 @@ def _twin(response: Any, **methods: Callable[[], Any]) -> Any:
     twin = object.__new__(type(response))
     twin.__dict__.update(response.__dict__, **methods)
     return twin
-
-
-def _info_of(over: Over) -> CallInfo | None:
-    trace = over.outcome.trace if over.outcome else getattr(over.error, "trace", None)
-    return None if trace is None else CallInfo(trace, managed=True)

@@ -15,11 +15,13 @@ from effortctl._client._live import (
     AsyncChannel,
     AsyncPlayed,
     Channel,
+    Known,
     ManagedAsyncStream,
     ManagedStream,
     Over,
     Played,
 )
+from effortctl._client._raw import raw_reply, raw_stream
 from effortctl._client._request import SdkRequest, SdkTask
 from effortctl._client._settings import Settings
 from effortctl._client._verify import RequestVerifier
@@ -49,16 +51,35 @@ class Job:
 
     def controller(self, kind: type[Any]) -> Any:
         """Who runs it."""
-        controller = self.settings.controller_for(self.arms, commits=self.commits, kind=kind)
-        if self.deadline_s is None:
-            return controller
-        return controller.with_options(deadline_s=self.deadline_s)
+        return self.settings.controller_for(
+            self.arms,
+            commits=self.commits,
+            kind=kind,
+            max_calls=self.settings.max_calls(self.request),
+        )
+
+    def run(self, kind: type[Any], backend: Any) -> Callable[[], Any]:
+        """What runs it with a backend over its wire."""
+        return partial(
+            self.controller(kind).run_with,
+            backend(self.wire),
+            self.task,
+            verify=self.verifier,
+            deadline_s=self.deadline_s,
+            at_endpoint=True,
+        )
+
+    def info(self, trace: Trace) -> CallInfo:
+        """What `info` returns of it."""
+        return CallInfo(trace, managed=True, record_feedback=self.settings.record_feedback)
 
     def follow(self, channel: Channel | AsyncChannel) -> None:
         """Show events to the caller as soon as they may be seen."""
         self.wire.show = channel.show
         self.wire.is_closed = channel.closed.is_set
         self.wire.was_shown = channel.shown.is_set
+        if isinstance(channel, AsyncChannel):
+            channel.is_calling = self.wire.is_calling.is_set
         self.task = self.task.model_copy(update={"shown": channel.shown})
 
     def response(self, outcome: Outcome[Any]) -> Any:
@@ -72,8 +93,11 @@ class Job:
         if kept is None or not self._may_return(outcome):
             raise not_accepted(outcome.trace)
         raw: Any = kept.raw
-        info = CallInfo(outcome.trace, managed=True)
+        info = self.info(outcome.trace)
         remember(raw, info)
+        if self.request.raw is not None:
+            _, response = self.wire.events(kept.answer)
+            return raw_reply(self.request, response, info=info, parsed=raw)
         if self.request.parser is None:
             return raw
         parsed = self.request.parser(raw)
@@ -96,38 +120,43 @@ class Job:
         if not events or not self._may_return(outcome):
             self.noted(outcome)
             raise not_accepted(outcome.trace)
-        first, rest = events[0], events[1:]
-        if is_async:
-            over = AsyncPlayed(rest, response=response, over=Over(outcome))
-            return ManagedAsyncStream((first, response), over, self.ended_held)
-        return ManagedStream(
-            (first, response), Played(rest, response=response, over=Over(outcome)), self.ended_held
-        )
+        first, rest = (events[0], response), events[1:]
+        kind, play = (ManagedAsyncStream, AsyncPlayed) if is_async else (ManagedStream, Played)
+        over: Any = play(rest, response=response, over=Over(outcome))
+        return self.handed(kind(first, over, self.ended_held), outcome.trace)
 
-    def ended_held(self, over: Over) -> BaseException | None:
+    def handed(self, stream: Any, trace: Trace | None = None) -> Any:
+        """A managed stream as the caller wants it: as it is, or raw."""
+        return stream if self.request.raw is None else raw_stream(self.request, stream, trace)
+
+    def ended_held(self, over: Over) -> Known:
         """A stream that was held back has been shown to its end."""
         if over.outcome is not None:
             self.noted(over.outcome)
-        return over.error
+        return over.error, self._info_of(over)
 
-    def ended_live(self, over: Over) -> BaseException | None:
+    def ended_live(self, over: Over) -> Known:
         """A stream that was shown as it ran has ended; one that was cut off is an error."""
+        info = self._info_of(over)
         if over.outcome is None:
-            return self.recorded(over.error)
+            return self.recorded(over.error), info
         self.noted(over.outcome)
         best = over.outcome.trace.best
         cut = best is None or best.answer is None or best.answer.finish in _CUT
-        return self.recorded(not_accepted(over.outcome.trace)) if cut else None
+        return self.recorded(not_accepted(over.outcome.trace)) if cut else None, info
+
+    def _info_of(self, over: Over) -> CallInfo | None:
+        trace = over.outcome.trace if over.outcome else getattr(over.error, "trace", None)
+        return None if trace is None else self.info(trace)
 
     def noted(self, outcome: Outcome[Any]) -> None:
         """Remember the answer for `info` and for what follows in the conversation."""
         kept, best = self._kept(outcome), outcome.trace.best
         if kept is None or best is None:
             return
-        remember(kept.document, CallInfo(outcome.trace, managed=True))
-        self.settings.conversations.note(
-            self.request, kept.document, arm=best.arm, answer=kept.answer
-        )
+        remember(kept.document, self.info(outcome.trace))
+        arm = next(arm for arm in self.arms if arm.name == best.arm)
+        self.settings.conversations.note(self.request, kept.document, arm=arm, answer=kept.answer)
 
     def failure(self, over: Over) -> BaseException:
         """Why there is nothing to show."""
@@ -137,7 +166,7 @@ class Job:
         """The error, for `info` to know."""
         trace = getattr(error, "trace", None)
         if trace is not None:
-            remember(error, CallInfo(trace, managed=True))
+            remember(error, self.info(trace))
         return error
 
     def _kept(self, outcome: Outcome[Any]) -> Any:
@@ -156,8 +185,8 @@ def job(
     settings: Settings,
     request: SdkRequest,
     *,
-    send: Callable[..., Any],
-    responses: Callable[..., Any],
+    send: partial[Any],
+    responses: partial[Any],
 ) -> Job:
     """Make a managed call ready; `responses` sends to that API, `send` to the one that was called.
 
@@ -172,10 +201,11 @@ def job(
         request=request,
         send=send,
         bridge=_bridge(settings, request, responses),
-        other=settings.backend,
+        clients=settings.clients,
         clock=settings.clock,
         now=settings.now,
         leave_out=settings.left_out(request),
+        saw=settings.limits.saw,
     )
     checks = RequestChecks(request)
     wanted = checks.any or settings.verifier is not None
@@ -183,10 +213,10 @@ def job(
     return Job(settings, request, wire, arms, task, verifier, settings.deadline_s())
 
 
-def _bridge(settings: Settings, request: SdkRequest, send: Callable[..., Any]) -> Bridge | None:
+def _bridge(settings: Settings, request: SdkRequest, send: partial[Any]) -> Bridge | None:
     if request.api != "chat" or not request.body.get("tools"):
         return None
-    return Bridge(send, settings.refuses_chat_tools)
+    return Bridge(send, settings.cards.refuses_chat_tools)
 
 
 def manage(made: Job) -> Any:
@@ -198,14 +228,8 @@ def manage(made: Job) -> Any:
     """
     if made.commits:
         return _stream(made)
-    run = partial(
-        made.controller(Controller).run_with,
-        WireBackend(made.wire),
-        made.task,
-        verify=made.verifier,
-    )
     try:
-        outcome = run()
+        outcome = made.run(Controller, WireBackend)()
         return made.played(outcome) if made.request.stream else made.response(outcome)
     except EffortctlError as error:
         made.recorded(error)
@@ -216,11 +240,8 @@ async def amanage(made: Job) -> Any:
     """`manage` for asyncio."""
     if made.commits:
         return await _astream(made)
-    controller = made.controller(AsyncController)
     try:
-        outcome = await controller.run_with(
-            AsyncWireBackend(made.wire), made.task, verify=made.verifier
-        )
+        outcome = await made.run(AsyncController, AsyncWireBackend)()
         if made.request.stream:
             return made.played(outcome, is_async=True)
         return made.response(outcome)
@@ -232,11 +253,10 @@ async def amanage(made: Job) -> Any:
 def _stream(made: Job) -> Any:
     channel = Channel()
     made.follow(channel)
-    run = made.controller(Controller).run_with
-    channel.start(partial(run, WireBackend(made.wire), made.task, verify=made.verifier))
+    channel.start(made.run(Controller, WireBackend))
     first = channel.get()
     if not isinstance(first, Over):
-        return ManagedStream(first, channel, made.ended_live)
+        return made.handed(ManagedStream(first, channel, made.ended_live))
     if first.outcome is None:
         raise made.failure(first)
     return made.played(first.outcome)
@@ -245,15 +265,14 @@ def _stream(made: Job) -> Any:
 async def _astream(made: Job) -> Any:
     channel = AsyncChannel()
     made.follow(channel)
-    run = made.controller(AsyncController).run_with
-    channel.start(partial(run, AsyncWireBackend(made.wire), made.task, verify=made.verifier))
+    channel.start(made.run(AsyncController, AsyncWireBackend))
     try:
         first = await channel.get()
     except BaseException:
         channel.abandon()
         raise
     if not isinstance(first, Over):
-        return ManagedAsyncStream(first, channel, made.ended_live)
+        return made.handed(ManagedAsyncStream(first, channel, made.ended_live))
     if first.outcome is None:
         raise made.failure(first)
     return made.played(first.outcome, is_async=True)

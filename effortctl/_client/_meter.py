@@ -6,24 +6,18 @@ import asyncio
 import contextvars
 import threading
 import uuid
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeAlias
 
+from effortctl._client._endpoint import EndpointLimits
 from effortctl._client._info import CallInfo, remember
 from effortctl._client._reply import Json, document_of
-from effortctl._errors import (
-    BackendError,
-    EffortctlError,
-    EffortctlWarning,
-    UnknownPriceError,
-    UsageError,
-)
-from effortctl._pricing import charge_unknown
+from effortctl._errors import BackendError, BudgetExceededError, EffortctlError, UsageError
+from effortctl._pricing import answered, together, unanswered
 from effortctl._types import (
     Answer,
     Attempt,
@@ -40,6 +34,9 @@ from effortctl.stores import ledger_row
 Note: TypeAlias = Callable[[Mapping[str, Any], Answer], None]
 """Told of a reply and what was read in it."""
 
+FREE = Cost(usd=Decimal(0), source="rejected")
+"""What a request costs that the endpoint turned down."""
+
 POLICY = "pass_through"
 """Name of the policy in traces of calls whose model and effort the caller chose."""
 
@@ -53,6 +50,7 @@ class Meter:
         prices: Knows what calls cost.
         budgets: Hard limits.
         traces: Receives finished traces. None: nobody does.
+        limits: What holds over all calls of the client.
         clock: Monotonic seconds.
         now: Wall clock, UTC.
     """
@@ -61,48 +59,84 @@ class Meter:
     prices: PriceBook
     budgets: Sequence[Budget]
     traces: TraceSink | None
+    limits: EndpointLimits
     clock: Callable[[], float]
     now: Callable[[], datetime]
 
-    def open(self, call: Call, *, note: Note) -> Booking:
+    def open(self, call: Call, *, note: Note, deadline_s: float | None) -> Booking:
         """Set the worst case of a call aside; `note` is told of the answer.
 
         Raises:
             BudgetExceededError: It could break a limit; the call must not be made.
             UnknownPriceError: There is a limit, and nobody knows what the model costs.
         """
-        trace_id = uuid.uuid4().hex
-        ticket = self.ledger.reserve(self._needed(call), budgets=self.budgets, trace_id=trace_id)
-        return self._booking(call, trace_id, ticket, note=note)
+        booking = self._booking(call, note=note, deadline_s=deadline_s)
+        try:
+            booking.reserve()
+        except BudgetExceededError as error:
+            raise self._with_advice(error, call) from None
+        return booking
 
-    async def aopen(self, call: Call, *, note: Note) -> Booking:
+    async def aopen(self, call: Call, *, note: Note, deadline_s: float | None) -> Booking:
         """`open` for asyncio."""
-        trace_id = uuid.uuid4().hex
-        needed = self._needed(call)
-        ticket = await self.ledger.areserve(needed, budgets=self.budgets, trace_id=trace_id)
-        return self._booking(call, trace_id, ticket, note=note)
+        booking = self._booking(call, note=note, deadline_s=deadline_s)
+        try:
+            booking.ticket = await self.ledger.areserve(
+                self.needed(call),
+                budgets=self.budgets,
+                trace_id=booking.trace_id,
+                wait_s=deadline_s,
+            )
+        except BudgetExceededError as error:
+            raise self._with_advice(error, call) from None
+        return booking
 
-    def _needed(self, call: Call) -> Decimal:
+    def _with_advice(self, error: BudgetExceededError, call: Call) -> BudgetExceededError:
+        """The refusal; of a call without an output cap it says which cap would have fitted."""
+        if call.task.max_output_tokens is not None:
+            return error
+        least = self.needed(replace(call, max_output_tokens=1))
+        per_token = (error.needed - least) / max(1, call.max_output_tokens - 1)
+        fits = 1 + int((error.left - least) / per_token) if per_token and error.left >= least else 0
+        name = "max_output_tokens" if call.arm.api == "responses" else "max_completion_tokens"
+        advice = f"; {name}={fits} or less fits" if fits else ""
+        return BudgetExceededError(
+            f"{error}. The call has no output cap, so it could generate {call.max_output_tokens} tokens"
+            f"{advice}",
+            needed=error.needed,
+            left=error.left,
+            trace=error.trace,
+        )
+
+    def needed(self, call: Call) -> Decimal:
+        """Dollars to set aside for one request."""
         return self.prices.worst_case(call).usd if self.budgets else Decimal(0)
 
-    def _booking(self, call: Call, trace_id: str, ticket: str, *, note: Note) -> Booking:
+    def _booking(self, call: Call, *, note: Note, deadline_s: float | None) -> Booking:
+        trace_id = uuid.uuid4().hex
         task = call.task.model_copy(update={"id": call.task.id or trace_id})
         call = Call(task, call.arm, call.messages, 0, call.max_output_tokens)
-        return Booking(self, call, note, trace_id, ticket, self.now(), self.clock())
+        return Booking(self, call, note, trace_id, deadline_s, self.now(), self.clock())
 
 
 @dataclass(slots=True)
 class Booking:
-    """One call on its way; ends once, whoever ends it first."""
+    """One call on its way; ends once, whoever ends it first.
+
+    The SDK may make several requests for it. Each has a ticket of its own; all but the last are `lost`.
+    """
 
     meter: Meter
     call: Call
     note: Note
     trace_id: str
-    ticket: str
+    deadline_s: float | None
     started_at: datetime
     start: float
+    ticket: str | None = None
     info: CallInfo | None = None
+    lost: list[Cost] = field(default_factory=list)
+    when_over: Callable[[], object] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _ended: bool = False
 
@@ -123,12 +157,53 @@ class Booking:
         """Book a call that raised: nothing if it was rejected, else the worst case."""
         if not self._first():
             return self.info
-        meaning: object = error
-        if isinstance(error, Exception):
-            meaning = fault_from(error, self.call, now=self.meter.now()) or error
+        meaning = self._meaning(error)
+        self.meter.limits.saw(error, meaning, self.call.arm)
         if isinstance(meaning, Answer):
             return self._book(self._stamped(meaning), error=None, things=(error,), free=True)
         return self._book(None, error=meaning, things=(error,))
+
+    def again(self, fault: BaseException | None) -> None:
+        """Book a request that the SDK is about to repeat, and set money aside for the repetition.
+
+        Raises:
+            BudgetExceededError: There is not enough left for it; it must not be made.
+        """
+        ticket, self.ticket = self.ticket, None
+        if ticket is None:  # the last one was refused
+            return
+        meaning = self._meaning(fault)
+        rejected = meaning is None or isinstance(meaning, Answer)
+        cost = FREE if rejected else unanswered(self.meter.prices, self.call, meaning)
+        self.lost.append(cost)
+        self.meter.ledger.settle(ticket, cost, row=ledger_row(self.call))
+        self.reserve()
+
+    def reserve(self) -> None:
+        """Set the worst case of the next request aside.
+
+        Raises:
+            BudgetExceededError: It could break a limit; the request must not be made.
+        """
+        meter = self.meter
+        self.ticket = meter.ledger.reserve(
+            meter.needed(self.call),
+            budgets=meter.budgets,
+            trace_id=self.trace_id,
+            wait_s=self.seconds_left(),
+        )
+
+    def seconds_left(self) -> float | None:
+        """Seconds until its deadline. None: it has none."""
+        if self.deadline_s is None:
+            return None
+        return max(0.0, self.start + self.deadline_s - self.meter.clock())
+
+    def _meaning(self, error: Any) -> Any:
+        """Our error, or the answer that a rejection is, for what the SDK raised."""
+        if not isinstance(error, Exception) or isinstance(error, EffortctlError):
+            return error
+        return fault_from(error, self.call, now=self.meter.now()) or error
 
     def cut(self) -> CallInfo | None:
         """Book a stream that ended before its usage came, at the worst case."""
@@ -138,13 +213,15 @@ class Booking:
 
     @property
     def is_over(self) -> bool:
-        """True once the call is booked, or is being booked."""
+        """True once the call is booked, or is about to be."""
         return self._ended
 
     def _first(self) -> bool:
         with self._lock:
             first, self._ended = not self._ended, True
-            return first
+        if first:
+            self.when_over()
+        return first
 
     def _answer(self, raw: object, document: Json | None, *, request_id: str | None) -> Answer:
         if document is None:
@@ -161,32 +238,31 @@ class Booking:
         self,
         answer: Answer | None,
         *,
-        error: object,
+        error: Any,
         things: Sequence[object] = (),
         free: bool = False,
     ) -> CallInfo:
-        rejected = free or (isinstance(error, BackendError) and not error.billed)
-        cost = Cost(usd=Decimal(0), source="rejected") if rejected else self._cost(answer)
-        self.meter.ledger.settle(self.ticket, cost, row=ledger_row(self.call, answer))
-        self.info = CallInfo(self._trace(answer, cost=cost, error=error), managed=False)
+        costs = list(self.lost)
+        if self.ticket is not None:
+            costs.append(FREE if free else self._cost(answer, error))
+            self.meter.ledger.settle(self.ticket, costs[-1], row=ledger_row(self.call, answer))
+        if not free and (answer is not None or isinstance(error, BackendError)):
+            self.meter.limits.ended(self.call.arm, error, retried=bool(self.lost))
+        trace = self._trace(answer, costs=costs, error=error)
+        keep = getattr(self.meter.traces, "record_feedback", None)
+        self.info = CallInfo(trace, managed=False, record_feedback=keep)
         for thing in things:
             remember(thing, self.info)
         if self.meter.traces is not None:
             self.meter.traces.write(self.info.trace)
         return self.info
 
-    def _cost(self, answer: Answer | None) -> Cost:
-        try:
-            if answer is None:
-                return charge_unknown(self.meter.prices.worst_case(self.call))
-            return self.meter.prices.cost(self.call.arm, answer)
-        except UsageError:
-            return self._cost(None)
-        except UnknownPriceError as error:
-            warnings.warn(f"{error}; its calls are booked at $0", EffortctlWarning, stacklevel=2)
-            return Cost(usd=Decimal(0), source="unknown")
+    def _cost(self, answer: Answer | None, error: Any) -> Cost:
+        if answer is None:
+            return unanswered(self.meter.prices, self.call, error)
+        return answered(self.meter.prices, self.call, [answer])
 
-    def _trace(self, answer: Answer | None, *, cost: Cost, error: object) -> Trace:
+    def _trace(self, answer: Answer | None, *, costs: Sequence[Cost], error: object) -> Trace:
         arm = self.call.arm
         attempt = Attempt(
             arm=arm.name,
@@ -196,7 +272,8 @@ class Booking:
             sample_index=0,
             max_output_tokens=self.call.max_output_tokens,
             answer=answer,
-            cost=cost,
+            cost=together(costs),
+            calls=len(costs),
             error=_said(error),
         )
         return Trace(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 import weakref
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -11,8 +13,17 @@ from typing import Any
 
 from effortctl._client._info import remember
 from effortctl._client._meter import Booking, in_thread
+from effortctl._client._passage import (
+    CURRENT,
+    SLACK_S,
+    Passage,
+    after,
+    close_quietly,
+    hang_up,
+    late,
+)
 from effortctl._client._reply import Json, Tape
-from effortctl._client._request import SdkRequest
+from effortctl._client._request import SdkRequest, shorter
 from effortctl._client._streams import (
     BOOKED,
     BookedStream,
@@ -23,14 +34,14 @@ from effortctl._client._streams import (
     book_on_close,
     metered,
 )
+from effortctl._client._taps import atap, tap
+from effortctl._errors import EffortctlError
+from effortctl.backends._deadline import run_within
 
 Send = Callable[..., Any]
 """The SDK's own `post`, with path and result type filled in."""
 
 ASend = Callable[..., Awaitable[Any]]
-
-
-LATER = object()
 
 
 @dataclass(slots=True)
@@ -41,9 +52,11 @@ class _Parsed:
     raw: Any = None
     seen: list[Any] = field(default_factory=list)
 
-    def options(self) -> dict[str, Any]:
+    def options(self, seconds_left: float | None) -> dict[str, Any]:
         """The request options, with this in front of the caller's parser."""
         options = dict(self.request.options)
+        if seconds_left is not None:
+            options["timeout"] = shorter(self.request.timeout, seconds_left + SLACK_S)
         if self.request.parser is not None and self.request.raw is None:
             options["post_parser"] = self._parse
         return options
@@ -62,30 +75,84 @@ def pass_through(request: SdkRequest, booking: Booking, *, send: Send) -> Any:
 
     Raises:
         openai.OpenAIError: As the bare client.
+        DeadlineExceededError: It took too long.
     """
-    parsed = _Parsed(request)
+    parsed, seconds_left = _Parsed(request), booking.seconds_left()
+
+    def work(left: threading.Event) -> Any:
+        token = CURRENT.set(Passage(booking))
+        try:
+            returned = send(options=parsed.options(seconds_left), **_changed(request, metered))
+        finally:
+            CURRENT.reset(token)
+        if left.is_set():
+            close_quietly(returned)
+        return returned
+
     try:
-        returned = send(options=parsed.options(), **_changed(request, metered))
+        returned = _in_time(work, booking)
     except BaseException as error:
         _book_error(booking, parsed, error)
         raise
-    document = _to_book(returned, request, booking=booking, watch=book_on_close)
-    if document is not LATER:
-        _book(booking, parsed.of(document), returned)
+    booked = _to_book(returned, request, booking=booking, watch=book_on_close)
+    if not isinstance(booked, BookedStream):
+        _book(booking, parsed.of(booked), returned)
+    elif (seconds_left := booking.seconds_left()) is not None:
+        timer = after(seconds_left, partial(_strike, booked))
+        booking.when_over = timer.cancel
     return returned
+
+
+def _in_time(work: Callable[[threading.Event], Any], booking: Booking) -> Any:
+    not_ours: list[TimeoutError] = []
+
+    def guarded(left: threading.Event) -> Any:
+        try:
+            return work(left)
+        except TimeoutError as error:  # of a transport that is the caller's own
+            not_ours.append(error)
+            raise
+
+    try:
+        return run_within(guarded, timeout_s=booking.seconds_left())
+    except TimeoutError:
+        if not_ours:
+            raise
+    raise late(booking.deadline_s)
+
+
+def _strike(booked: BookedStream) -> None:
+    """The time of a reply that is being read is over."""
+    if booked.booking.is_over:
+        return  # in the same moment; its connection may serve another call by now
+    booked.cut = late(booked.booking.deadline_s)
+    if (response := booked.response()) is not None:
+        hang_up(response)
 
 
 async def apass_through(request: SdkRequest, booking: Booking, *, send: ASend) -> Any:
     """`pass_through` for asyncio."""
-    parsed = _Parsed(request)
+    parsed, seconds_left = _Parsed(request), booking.seconds_left()
+    limit, token = asyncio.timeout(seconds_left), CURRENT.set(Passage(booking))
     try:
-        returned = await send(options=parsed.options(), **_changed(request, ametered))
+        async with limit:
+            returned = await send(
+                options=parsed.options(seconds_left), **_changed(request, ametered)
+            )
     except BaseException as error:
-        await in_thread(_book_error, booking, parsed, error)
+        struck = isinstance(error, TimeoutError) and limit.expired()
+        cut = late(booking.deadline_s) if struck else None
+        await in_thread(_book_error, booking, parsed, cut or error)
+        if cut is not None:
+            raise cut from None
         raise
-    document = _to_book(returned, request, booking=booking, watch=book_on_aclose)
-    if document is not LATER:
-        await in_thread(_book, booking, parsed.of(document), returned)
+    finally:
+        CURRENT.reset(token)
+    booked = _to_book(returned, request, booking=booking, watch=book_on_aclose)
+    if not isinstance(booked, BookedStream):
+        await in_thread(_book, booking, parsed.of(booked), returned)
+    else:
+        booked.until = limit.when()
     return returned
 
 
@@ -108,21 +175,29 @@ def _book(booking: Booking, raw: Any, returned: Any) -> None:
 def _book_error(booking: Booking, parsed: _Parsed, error: BaseException) -> None:
     """An error of the caller's parser comes after an answer that was paid for."""
     info = booking.answered(parsed.seen[-1]) if parsed.seen else booking.failed(error)
-    if info is not None:
-        remember(error, info)
+    if info is None:
+        return
+    remember(error, info)
+    if isinstance(error, EffortctlError):
+        error.trace = info.trace
 
 
 def _to_book(
     returned: Any, request: SdkRequest, *, booking: Booking, watch: Callable[..., None]
 ) -> Any:
-    """What to book now; `LATER` when that has to wait until the caller has read the reply."""
+    """What to book now; a `BookedStream` when that has to wait until the caller has read the reply."""
     is_stream = isinstance(returned, MeteredStream | MeteredAsyncStream)
     if request.raw is None and not is_stream:
         return returned
     response = returned.response if is_stream else returned.http_response
     if not request.stream and (document := _read(response)) is not None:
         return document
-    booked = BookedStream(booking, Tape(request.api), hide_usage=not request.wants_usage)
+    booked = BookedStream(
+        booking,
+        Tape(request.api),
+        hide_usage=not request.wants_usage,
+        response=weakref.ref(response),
+    )
     watch(
         response,
         booked,
@@ -132,7 +207,9 @@ def _to_book(
         returned.attach(booked)
     else:
         setattr(response, BOOKED, booked)
-    return LATER
+        if request.stream:
+            (tap if watch is book_on_close else atap)(response, booked)
+    return booked
 
 
 def _closed(response: weakref.ref[Any], booked: BookedStream, *, events: bool) -> None:

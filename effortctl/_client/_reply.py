@@ -10,6 +10,7 @@ from typing import Any
 from effortctl._client._request import Api
 
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_HEAD = ("id", "created", "model", "service_tier", "usage", "error")
 _OPENING = frozenset({"response.created", "response.queued", "response.in_progress"})
 
 Json = dict[str, Any]
@@ -35,8 +36,7 @@ class ToolCall:
 
 def document_of(raw: object) -> Json | None:
     """A response of the SDK as JSON; None when it is none (the SDK passes HTML on as text)."""
-    dump = getattr(raw, "model_dump", None)
-    document = dump(mode="json", warnings=False) if callable(dump) else raw
+    document = _plain(raw)
     return document if isinstance(document, dict) else None
 
 
@@ -60,6 +60,11 @@ def _call(function: object) -> list[ToolCall]:
     return [ToolCall(str(function.get("name") or ""), str(function.get("arguments") or ""))]
 
 
+def field_of(thing: Any, name: str) -> Any:
+    """A field of an event: of a model of the SDK, or of the plain JSON it was made of."""
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
+
+
 def _objects(value: object) -> list[Mapping[str, Any]]:
     return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []
 
@@ -80,6 +85,7 @@ class Tape:
     events: list[Any] = field(default_factory=list)
     _document: Json | None = None
     _choices: dict[int, Json] = field(default_factory=dict)
+    _texts: dict[tuple[int, str], list[str]] = field(default_factory=dict)
     _head: Json = field(default_factory=dict)
     ended: bool = False
 
@@ -89,8 +95,8 @@ class Tape:
             self.events.append(event)
         if self.api == "chat":
             self._add_chunk(event)
-        elif getattr(event, "type", None) in _TERMINAL:
-            self._document = document_of(getattr(event, "response", None))
+        elif field_of(event, "type") in _TERMINAL:
+            self._document = document_of(field_of(event, "response"))
 
     @property
     def document(self) -> Json | None:
@@ -102,6 +108,8 @@ class Tape:
             return self._document
         if not self.ended and not self._head.get("usage"):
             return None
+        for (index, name), pieces in self._texts.items():
+            self._choices[index]["message"][name] = "".join(pieces)
         choices = [self._choices[index] for index in sorted(self._choices)]
         return {"object": "chat.completion", **self._head, "choices": choices}
 
@@ -112,12 +120,12 @@ class Tape:
         return document is not None and document.get("usage") is not None
 
     def _add_chunk(self, chunk: Any) -> None:
-        for name in ("id", "created", "model", "service_tier", "usage", "error"):
-            value = getattr(chunk, name, None)
+        for name in _HEAD:
+            value = field_of(chunk, name)
             if value is not None:
                 self._head[name] = _plain(value)
         for choice in _listed(chunk, "choices"):
-            index = getattr(choice, "index", 0)
+            index = field_of(choice, "index")
             self._add_choice(index if isinstance(index, int) else 0, choice)
 
     def _add_choice(self, index: int, choice: Any) -> None:
@@ -125,47 +133,47 @@ class Tape:
         kept = self._choices.setdefault(
             index, {"index": index, "message": message, "finish_reason": None}
         )
-        finish = getattr(choice, "finish_reason", None)
+        finish = field_of(choice, "finish_reason")
         if finish is not None:
             kept["finish_reason"] = finish
             self.ended = True
-        delta = getattr(choice, "delta", None)
+        delta = field_of(choice, "delta")
         for name in ("content", "refusal"):
-            piece = getattr(delta, name, None)
+            piece = field_of(delta, name)
             if isinstance(piece, str):
-                kept["message"][name] = (kept["message"][name] or "") + piece
+                self._texts.setdefault((index, name), []).append(piece)
         for piece in _listed(delta, "tool_calls"):
             _add_tool_piece(kept["message"].setdefault("tool_calls", []), piece)
 
 
 def _add_tool_piece(calls: list[Json], piece: Any) -> None:
-    index = getattr(piece, "index", None)
+    index = field_of(piece, "index")
     # The SDK checks nothing: an index of a billion must not make a billion calls.
     index = index if isinstance(index, int) and 0 <= index <= len(calls) else len(calls)
     if index == len(calls):
         calls.append({"type": "function", "function": {"name": "", "arguments": ""}})
-    if getattr(piece, "id", None):
-        calls[index]["id"] = piece.id
-    function = getattr(piece, "function", None)
+    if name := field_of(piece, "id"):
+        calls[index]["id"] = name
+    function = field_of(piece, "function")
     for name in ("name", "arguments"):
-        text = getattr(function, name, None)
+        text = field_of(function, name)
         calls[index]["function"][name] += text if isinstance(text, str) else ""
 
 
 def _listed(thing: Any, name: str) -> list[Any]:
     """A field that should be a list; the SDK passes on whatever came."""
-    value = getattr(thing, name, None)
+    value = field_of(thing, name)
     return value if isinstance(value, list) else []
 
 
 def is_shown(api: Api, event: Any) -> bool:
     """True for an event that shows a piece of the answer, or how it ended; others only open it."""
     if api == "responses":
-        return getattr(event, "type", None) not in _OPENING
+        return field_of(event, "type") not in _OPENING
     for choice in _listed(event, "choices"):
-        delta = getattr(choice, "delta", None)
-        if getattr(choice, "finish_reason", None) is not None or any(
-            getattr(delta, name, None) for name in ("content", "refusal", "tool_calls")
+        delta = field_of(choice, "delta")
+        if field_of(choice, "finish_reason") is not None or any(
+            field_of(delta, name) for name in ("content", "refusal", "tool_calls")
         ):
             return True
     return False
@@ -177,8 +185,8 @@ def as_without_usage(event: Any, *, ended: bool) -> bool:
     Code of the caller may not expect a chunk without choices, which carries nothing but usage and comes
     after the end of the answer.
     """
-    if getattr(event, "usage", None) is not None or ended:
-        return bool(getattr(event, "choices", True))
+    if field_of(event, "usage") is not None or ended:
+        return bool(field_of(event, "choices"))
     fields = getattr(event, "model_fields_set", None)
     if isinstance(fields, set):
         fields.discard("usage")  # null in every chunk of a stream that is to end with usage
@@ -186,8 +194,12 @@ def as_without_usage(event: Any, *, ended: bool) -> bool:
 
 
 def _plain(value: Any) -> Any:
+    """A model of the SDK as JSON, anything else as it is; None when it is nested too deeply."""
     dump = getattr(value, "model_dump", None)
-    return dump(mode="json", warnings=False) if callable(dump) else value
+    try:
+        return dump(mode="json", warnings=False) if callable(dump) else value
+    except ValueError:
+        return None
 
 
 def arguments_of(call: ToolCall) -> Any:

@@ -31,6 +31,7 @@ _EFFORTS = frozenset(get_args(Effort))
 _RAW_HEADER = "x-stainless-raw-response"
 _NOT_MANAGED = {
     "background": "run it with a model and an effort of your own",
+    "conversation": "every attempt would be added to it; continue with previous_response_id= instead",
     "functions": "pass tools= instead",
     "function_call": "pass tools= and tool_choice= instead",
     "audio": "ask for text",
@@ -71,6 +72,9 @@ class SdkRequest:
         options: Its request options: headers, timeout, parser, …
         stream: True when events are wanted.
         event_type: What the SDK reads the events as.
+        cast_to: What the SDK reads the reply as.
+        stream_cls: What it makes a stream of.
+        client: The client that was called, for what its copies may change: timeout and retries.
     """
 
     api: Api
@@ -78,6 +82,9 @@ class SdkRequest:
     options: Mapping[str, Any]
     stream: bool = False
     event_type: Any = None
+    cast_to: Any = None
+    stream_cls: Any = None
+    client: Any = None
 
     @cached_property
     def body(self) -> dict[str, Any]:
@@ -157,11 +164,6 @@ class SdkRequest:
         Raises:
             ConfigError: Names the argument and what to do instead.
         """
-        if self.raw is not None:
-            raise ConfigError(
-                "with_raw_response and with_streaming_response need a model and an effort of your own; "
-                'model="auto" or effort "auto" works with create, parse and stream'
-            )
         for name, instead in _NOT_MANAGED.items():
             if self.body.get(name):
                 raise ConfigError(f'{name}= does not work with "auto"; {instead}')
@@ -215,12 +217,34 @@ class SdkRequest:
         """Request options of a managed call: no retries of the SDK, and no longer than allowed."""
         ours = {"post_parser", "extra_json", "timeout"}
         options = {name: value for name, value in self.options.items() if name not in ours}
-        timeout: Any = self.options.get("timeout")
+        if self.raw is not None:
+            options["headers"] = self._wire_headers()
         if call.timeout_s is not None:
-            timeout = min(timeout, call.timeout_s) if _is_number(timeout) else call.timeout_s
-        if "timeout" in self.options or timeout is not None:
-            options["timeout"] = timeout
+            options["timeout"] = shorter(self.timeout, call.timeout_s)
+        elif "timeout" in self.options:
+            options["timeout"] = self.options["timeout"]
         return options | {"max_retries": 0}
+
+    def elsewhere(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The request options for an endpoint that is not the client's own.
+
+        What the caller put into headers and query is meant for that one, and may well be a key.
+        """
+        kept = {name: value for name, value in options.items() if name not in ("headers", "params")}
+        raw = self._wire_headers() if self.raw is not None else {}
+        headers = {name: value for name, value in raw.items() if name.lower() == _RAW_HEADER}
+        return kept | ({"headers": headers} if headers else {})
+
+    @property
+    def timeout(self) -> Any:
+        """The timeout the SDK would use: seconds, an object of several, or None."""
+        return self.options.get("timeout", getattr(self.client, "timeout", None))
+
+    def _wire_headers(self) -> dict[str, Any]:
+        """The caller's headers; a reply that is wanted raw is read by us before, a stream by its events."""
+        headers = self.options["headers"].items()
+        kept = {name: value for name, value in headers if name.lower() != _RAW_HEADER}
+        return kept if self.stream else {**kept, _RAW_HEADER: "true"}
 
     def with_usage(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """The body of a stream, asking for its usage; Responses always report it."""
@@ -231,8 +255,16 @@ class SdkRequest:
         return {**body, "stream": True, "stream_options": options | {"include_usage": True}}
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def shorter(timeout: Any, limit_s: float) -> Any:
+    """A timeout as the SDK takes it, of which no part is longer than a limit."""
+    if isinstance(timeout, int | float):
+        return min(timeout, limit_s)
+    parts = timeout.as_dict() if hasattr(timeout, "as_dict") else None
+    if parts is None:
+        return limit_s
+    return type(timeout)(
+        **{name: limit_s if s is None else min(s, limit_s) for name, s in parts.items()}
+    )
 
 
 def _message(turn: Any) -> Message:

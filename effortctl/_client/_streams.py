@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +12,9 @@ from openai import AsyncStream, Stream
 
 from effortctl._client._info import remember
 from effortctl._client._meter import Booking, in_thread
+from effortctl._client._passage import late
 from effortctl._client._reply import Tape, as_without_usage
+from effortctl._errors import DeadlineExceededError, EffortctlError
 
 T = TypeVar("T")
 
@@ -27,14 +30,20 @@ class BookedStream:
         booking: What is booked when the stream ends.
         tape: The reply, put together from the events.
         hide_usage: True when the caller did not ask for the chunk with the usage.
+        response: The HTTP response it comes with.
         reading: True while the next event is awaited: the transport closes itself then, which says
             nothing about the caller.
+        cut: Set when its time is over, to what the caller gets to see.
+        until: In asyncio, the loop's time at which it is over. None: never.
     """
 
     booking: Booking
     tape: Tape
     hide_usage: bool
+    response: weakref.ref[Any]
     reading: bool = False
+    cut: DeadlineExceededError | None = None
+    until: float | None = None
     streams: list[weakref.ref[Any]] = field(default_factory=list)
 
     def add(self, event: Any) -> bool:
@@ -52,9 +61,31 @@ class BookedStream:
             info = self.booking.failed(error)
         else:
             info = self.booking.cut()
-        if info is not None:
-            for stream in filter(None, (found() for found in self.streams)):
-                remember(stream, info)
+        if info is None:
+            return
+        if isinstance(error, EffortctlError):
+            error.trace = info.trace
+        for stream in filter(None, (found() for found in self.streams)):
+            remember(stream, info)
+
+    async def in_time(self, reading: Awaitable[T]) -> T:
+        """Await something of the reply, but not beyond its deadline.
+
+        Raises:
+            DeadlineExceededError: The time is over.
+        """
+        if self.until is None:
+            return await reading
+        try:
+            async with asyncio.timeout_at(self.until) as limit:
+                return await reading
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        raise late(self.booking.deadline_s)
+
+
+_NONE: Any = object()
 
 
 class MeteredStream(Stream[T], Generic[T]):
@@ -105,12 +136,17 @@ def _metered(inner: Iterator[T], booked: BookedStream) -> Iterator[T]:
                 break
             finally:
                 booked.reading = False
+            if booked.cut is not None:
+                break
             if booked.add(event):
                 yield event
     except BaseException as error:
-        booked.ended(error)
-        raise
-    booked.ended()
+        if booked.cut is None or isinstance(error, GeneratorExit):
+            booked.ended(error)
+            raise
+    booked.ended(booked.cut)
+    if booked.cut is not None:
+        raise booked.cut
 
 
 async def _ametered(inner: AsyncIterator[T], booked: BookedStream) -> AsyncIterator[T]:
@@ -118,11 +154,11 @@ async def _ametered(inner: AsyncIterator[T], booked: BookedStream) -> AsyncItera
         while True:
             booked.reading = True
             try:
-                event = await anext(inner)
-            except StopAsyncIteration:
-                break
+                event = await booked.in_time(anext(inner, _NONE))
             finally:
                 booked.reading = False
+            if event is _NONE:
+                break
             if booked.add(event):
                 yield event
     except GeneratorExit:
@@ -187,7 +223,7 @@ def book_on_aclose(response: Any, booked: BookedStream, *, done: Callable[[], ob
         still: Any = found()
         booked.reading = True
         try:
-            content = await type(still).aread(still)
+            content = await booked.in_time(type(still).aread(still))
         finally:
             booked.reading = False
         await closing()

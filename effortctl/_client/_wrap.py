@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from effortctl._client._settings import OnNotAccepted, StreamMode, settings
@@ -19,6 +19,7 @@ def wrap(
     client: ClientT,
     *,
     ladder: LadderLike = "openai",
+    clients: Mapping[str, openai.OpenAI | openai.AsyncOpenAI] | None = None,
     policy: Any = None,
     verify: VerifyLike = None,
     budget: BudgetLike | None = None,
@@ -35,8 +36,12 @@ def wrap(
 
     Args:
         client: `OpenAI` or `AsyncOpenAI`, or a subclass such as `AzureOpenAI`, for any base_url.
-        ladder: Arms to choose from, as for `Controller`. All calls go through the client, so all arms
-            must be at one endpoint, which says how its replies are priced.
+        ladder: Arms to choose from, as for `Controller`. The client asks the arms of its own endpoint, which
+            says how its replies are priced, and gets all calls that name their model. Arms at other
+            endpoints are asked by clients made of what their endpoint says (address, variable of the key);
+            no key goes to any other endpoint than its own.
+        clients: Your own clients for other endpoints, by endpoint name, of the same kind as `client`. They
+            are neither changed nor closed.
         policy: Chooses among them: a `Policy`, what `learn` returned, or the file it was saved to. None:
             climb the ladder; a short follow-up starts at the arm that answered before it.
         verify: What accepts an answer, as for `Controller`. It sees the text, and is not asked about
@@ -49,7 +54,8 @@ def wrap(
         **options: Further options of `Controller`, e.g. `deadline_s`, `ledger`, `traces`, `prices`.
 
     Raises:
-        ConfigError: It is not such a client or wrapped already, or an option makes no sense.
+        ConfigError: It is not such a client or wrapped already, the key of another endpoint is missing, or an
+            option makes no sense.
         StoreError: The policy file is missing or damaged.
 
     Example:
@@ -62,17 +68,15 @@ def wrap(
     import openai  # noqa: PLC0415 - slow to load; whoever has a client has loaded it
 
     from effortctl._client._twin import is_wrapped, twin  # noqa: PLC0415 - as above
-    from effortctl.backends import AsyncOpenAIBackend, OpenAIBackend  # noqa: PLC0415 - as above
 
     given: object = client
-    if is_wrapped(given):
+    others = dict(clients or {})
+    if any(is_wrapped(each) for each in (given, *others.values())):
         raise ConfigError("this client is wrapped already; wrap the one it was made of")
     if not isinstance(given, openai.OpenAI | openai.AsyncOpenAI):
         raise ConfigError(
             f"wrap() got a {type(given).__name__}, expected an openai.OpenAI or openai.AsyncOpenAI"
         )
-    is_async = isinstance(given, openai.AsyncOpenAI)
-    backend: Any = AsyncOpenAIBackend if is_async else OpenAIBackend
     made = settings(
         ladder=ladder,
         policy=policy,
@@ -80,8 +84,8 @@ def wrap(
         budget=budget,
         stream=stream,
         on_not_accepted=on_not_accepted,
-        backend=partial(backend, client=given),
-        is_async_client=is_async,
+        client=given,
+        clients=others,
         options=options,
     )
     return twin(client, made)

@@ -28,6 +28,8 @@ from effortctl.serve._wanted import Api, Wanted, read_wanted
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+_BODY_S = 60.0
+_LONGEST_NUMBER = 20
 _CLIENT_CLOSED = 499
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _PATHS: dict[str, Api] = {"/v1/responses": "responses", "/v1/chat/completions": "chat"}
@@ -160,17 +162,26 @@ async def _body(request: Request, most: int) -> bytes:
     """The body of a request.
 
     Raises:
-        RefusedError: It is larger than allowed.
+        RefusedError: It is larger than allowed, or comes too slowly.
     """
     told = request.headers.get("content-length", "")
-    pieces, size = [], int(told) if told.isdigit() else 0
-    if size <= most:
-        size = 0
-        async for piece in request.stream():
-            size += len(piece)
-            if size > most:
-                break
-            pieces.append(piece)
+    pieces, size = (
+        [],
+        int(told) if told.isascii() and told.isdigit() and len(told) < _LONGEST_NUMBER else 0,
+    )
+    try:
+        async with asyncio.timeout(_BODY_S):
+            if size <= most:
+                size = 0
+                async for piece in request.stream():
+                    size += len(piece)
+                    if size > most:
+                        break
+                    pieces.append(piece)
+    except TimeoutError:
+        raise refuse(
+            408, "request_timeout", f"the body of a request has to come within {_BODY_S:.0f} s"
+        ) from None
     if size > most:
         raise refuse(413, "request_too_large", f"a request has at most {most} bytes")
     return b"".join(pieces)

@@ -22,7 +22,7 @@ class ServeConfig:
     """How requests are answered.
 
     Attributes:
-        ladder: Arms behind `effortctl/auto`, all at one OpenAI-compatible endpoint.
+        ladder: Arms behind `effortctl/auto`, at OpenAI-compatible endpoints.
         policy: Chooses among them: a `Policy`, what `learn` returned, or its file. None: climb.
         verify: What accepts an answer; all must pass.
         budget: Hard limit in dollars, e.g. `$5/day` for all requests, or `0.05` for each.

@@ -18,13 +18,16 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 OPEN_PATHS = frozenset({"/healthz"})
+_OWN_SITES = frozenset({"same-origin", "none"})
 
 
 class Guard:
     """Refuses strangers, and counts every request.
 
-    Without a token, requests must be made to a loopback name (so that a foreign name which resolves to
-    this machine does not count) and must not come from a web page of elsewhere.
+    Without a token, requests must be made to a loopback name, so that a foreign name which resolves to
+    this machine does not count, and must not come from a web page: neither from one of elsewhere nor
+    from one that another program of this machine serves. Browsers say so in headers that pages cannot
+    change (`Origin`, `Sec-Fetch-Site`).
 
     Args:
         app: What is guarded.
@@ -83,11 +86,21 @@ class Guard:
                     headers={"www-authenticate": "Bearer"},
                 )
             return
-        if not is_loopback(_host(f"//{headers.get('host', '')}")):
+        host = headers.get("host", "")
+        if not is_loopback(_host(f"//{host}")):
             raise refuse(403, "foreign_host", "without a token, ask 127.0.0.1 or localhost")
-        origin = headers.get("origin")
-        if origin is not None and not is_loopback(_host(origin)):
-            raise refuse(403, "foreign_origin", "without a token, no web page may ask")
+        if _of_a_page(headers, host):
+            raise refuse(
+                403, "foreign_origin", "without a token, no web page may ask; set EFFORTCTL_TOKEN"
+            )
+
+
+def _of_a_page(headers: Headers, host: str) -> bool:
+    """True for a request that a browser makes for a page which does not come from here."""
+    origins = headers.getlist("origin")
+    sites = headers.getlist("sec-fetch-site")
+    own = all(origin.lower() == f"http://{host}".lower() for origin in origins)
+    return not own or not {site.lower() for site in sites} <= _OWN_SITES
 
 
 def _host(url: str) -> str:

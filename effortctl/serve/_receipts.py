@@ -5,11 +5,10 @@ from __future__ import annotations
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from effortctl._client._headers import headers_of
 from effortctl._types import Trace
 from effortctl.protocols import TraceSink
 from effortctl.serve._metrics import Metrics
-
-PREFIX = "x-effortctl-"
 
 
 @dataclass(slots=True)
@@ -49,32 +48,7 @@ class Receipts:
             self.inner.write(trace)
 
 
-def headers_of(trace: Trace | None) -> dict[str, str]:
-    """Headers that tell what was decided and what it cost; none while nothing is known."""
-    if trace is None:
-        return {}
-    told = {
-        "cost-usd": f"{trace.cost_usd:f}",
-        "attempts": str(len(trace.attempts)),
-        "decision": trace.id,
-        "verified": "false",
-    }
-    best = trace.best
-    if best is not None:
-        told |= {
-            "arm": _latin(best.arm),
-            "effort": best.effective_effort,
-            "verified": "true" if best.passed else "false",
-        }
-    return {PREFIX + name: value for name, value in told.items()}
-
-
 def comment_of(trace: Trace | None) -> bytes:
     """The same as a comment at the end of an event stream, which clients skip."""
     lines = [f": {name}: {value}\n" for name, value in headers_of(trace).items()]
     return ("".join(lines) + "\n").encode() if lines else b""
-
-
-def _latin(text: str) -> str:
-    """A header holds no line break and nothing beyond ASCII."""
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
+from effortctl._client._headers import headers_of
+from effortctl._client._reply import field_of
 from effortctl._types import Trace
 from effortctl.serve._events import Event
 from effortctl.serve._faults import NO_RETRY, Fault, fault_of, refuse, trace_of
-from effortctl.serve._receipts import Receipt, comment_of, headers_of
+from effortctl.serve._receipts import Receipt, comment_of
 from effortctl.serve._tasks import ClientGoneError, InFlight, unless_gone
 from effortctl.serve._wanted import Api
 
@@ -66,11 +68,17 @@ def document_reply(raw: Any, trace: Trace | None) -> Reply:
     """The reply to a request that is answered at once.
 
     Raises:
-        RefusedError: The endpoint sent something else than JSON.
+        RefusedError: The endpoint sent something else than JSON, or nested it too deeply.
     """
     if not hasattr(raw, "model_dump_json"):
         raise refuse(502, "upstream_malformed", "the endpoint's reply is not a JSON object")
-    return Reply(_json(raw), headers=headers_of(trace))
+    try:
+        body = _json(raw)
+    except ValueError:
+        body = None
+    if body is None:  # outside the except block: the encoder's error may quote the reply
+        raise refuse(502, "upstream_malformed", "the endpoint's reply is nested too deeply")
+    return Reply(body, headers=headers_of(trace))
 
 
 def stream_reply(stream: Any, api: Api, *, receipt: Receipt, until: float | None) -> Reply:
@@ -87,7 +95,7 @@ async def _events(
     done = b"data: [DONE]\n\n" if api == "chat" else b""
     held: list[bytes] = []
     try:
-        async for event in _timed(stream, until):
+        async for event in stream if until is None else _timed(stream, until):
             if told:  # it was held back until it was checked, so all of it is there
                 held.append(_event(api, event))
             else:
@@ -99,7 +107,7 @@ async def _events(
     yield b"".join(held) + (b"" if told else comment_of(receipt.trace)) + done
 
 
-async def _timed(stream: Any, until: float | None) -> AsyncIterator[Any]:
+async def _timed(stream: Any, until: float) -> AsyncIterator[Any]:
     events = aiter(stream)
     while True:
         try:
@@ -111,8 +119,11 @@ async def _timed(stream: Any, until: float | None) -> AsyncIterator[Any]:
 
 
 def _event(api: Api, event: Any) -> bytes:
-    name = b"" if api == "chat" else b"event: " + str(event.type).encode() + b"\n"
-    return name + b"data: " + _json(event) + b"\n\n"
+    if api == "chat":
+        return b"data: %b\n\n" % _json(event)
+    kind = str(field_of(event, "type"))
+    name = kind if kind.isprintable() else "message"  # a line break would begin another field
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), _json(event))
 
 
 def _error_event(fault: Fault) -> bytes:

@@ -12,6 +12,7 @@ import uvicorn
 
 from effortctl._errors import ConfigError
 from effortctl.serve._config import Address
+from effortctl.serve._connections import Connection
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -61,6 +62,21 @@ class Listener:
         self.socket.close()
 
 
+def server_config(app: ASGIApp, *, grace_s: int) -> uvicorn.Config:
+    """How uvicorn is to serve: nothing is logged but its own mistakes, nothing is believed of a proxy."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        access_log=False,
+        log_level="error",
+        lifespan="on",
+        timeout_graceful_shutdown=grace_s,
+        server_header=False,
+        proxy_headers=False,
+    )
+
+
 def run(app: ASGIApp, listener: Listener, *, grace_s: int = 10) -> None:
     """Serve until SIGTERM or SIGINT, then finish what is under way and settle the books.
 
@@ -72,14 +88,7 @@ def run(app: ASGIApp, listener: Listener, *, grace_s: int = 10) -> None:
     Raises:
         KeyboardInterrupt: It was stopped by SIGINT, after all that.
     """
-    config = uvicorn.Config(
-        app,
-        access_log=False,
-        log_level="error",
-        lifespan="on",
-        timeout_graceful_shutdown=grace_s,
-        server_header=False,
-    )
+    config = server_config(app, grace_s=grace_s)
     # The server raises the signal again once it has stopped; it must not kill us before the books close.
     in_main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGTERM, lambda *_: None) if in_main else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
@@ -10,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias, cast, get_args
 from effortctl._types import EFFORTS
 from effortctl.serve._config import StreamMode
 from effortctl.serve._faults import refuse
+from effortctl.serve._shapes import check_fields, read_object
 from effortctl.verifiers import as_verifier
 
 Api: TypeAlias = Literal["responses", "chat"]
@@ -74,40 +74,29 @@ def read_wanted(api: Api, raw: bytes, *, mode: StreamMode) -> Wanted:
     Raises:
         RefusedError: It is no request of this API; says which field is wrong.
     """
-    body = _object(raw)
+    body = read_object(raw)
     extra = _extra(body.pop(EXTRA, None))
     given = body.get("model")
     if not isinstance(given, str) or not given:
         raise refuse(400, "invalid_request", f'model must be text, e.g. "{AUTO}"', param="model")
     turns = "messages" if api == "chat" else "input"
-    if not isinstance(body.get(turns), list | (str if api == "responses" else list)):
+    if body.get(turns) is None:
         raise refuse(400, "invalid_request", f"{turns} is missing", param=turns)
+    check_fields(body)
+    body.pop("extra_body", None)
     model, arm = _arm(given)
     _check_one_effort(api, body, arm)
     body["model"] = model
-    stream = body.get("stream")
-    if stream is not None and not isinstance(stream, bool):
-        raise refuse(400, "invalid_request", "stream must be true or false", param="stream")
     return Wanted(
         api=api,
         model=model,
         arm=arm,
         body=body,
-        stream=bool(stream),
+        stream=bool(body.get("stream")),
         verify=_specs(extra.get("verify")),
         strict=_flag(extra.get("strict")),
         mode=_mode(extra.get("stream"), mode),
     )
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        body = None
-    if not isinstance(body, dict):
-        raise refuse(400, "invalid_json", "the body must be one JSON object")
-    return body
 
 
 def _extra(value: object) -> Mapping[str, Any]:

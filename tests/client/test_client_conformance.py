@@ -224,6 +224,80 @@ def test_raw_responses_pass_through_and_are_booked(api, way):
     assert not entry.estimated
 
 
+def test_a_raw_call_reads_and_sends_the_same_whatever_its_options():
+    with both() as clients:
+        for api, method, name, kwargs in CREATES:
+            seen = []
+            for client, server in clients:
+                call = getattr(API[api](client).with_raw_response, method)
+                made = outcome(lambda call=call: call(model=MODEL, **kwargs))  # noqa: B023 - called at once
+                seen.append((type(made), plain(made.parse()), made.text[:1], sent(server)[-1]))
+            assert seen[0] == seen[1], (api, method, name)
+        for client, _ in clients:
+            client.close()
+
+
+def test_a_deadline_and_a_budget_change_nothing_while_they_hold():
+    with both(deadline_s=60.0, budget="$5/day") as clients:
+        for api, method, name, kwargs in CREATES:
+            seen = []
+            for client, _ in clients:
+                call = getattr(API[api](client), method)
+                seen.append(plain(outcome(lambda call=call: call(model=MODEL, **kwargs))))  # noqa: B023 - as above
+            assert seen[0] == seen[1], (api, method, name)
+        for client, _ in clients:
+            client.close()
+
+
+@named(STREAMS)
+def test_a_deadline_and_a_budget_change_no_stream_while_they_hold(case):
+    api, _, _, kwargs = case
+    seen = []
+    with both(deadline_s=60.0, budget="$5/day") as clients:
+        for client, _ in clients:
+            seen.append(plain(list(API[api](client).create(model=MODEL, stream=True, **kwargs))))
+            client.close()
+    assert seen[0] == seen[1]
+
+
+MANAGED = [
+    case
+    for case in CREATES
+    if case[1] == "create" and case[2] in ("plain", "tools", "metadata", "verbosity")
+]
+
+
+@named(MANAGED)
+@pytest.mark.parametrize("way", ["create", "raw", "stream"])
+def test_a_managed_call_returns_what_the_bare_client_does_for_that_arm(case, way):
+    api, method, _, kwargs = case
+    cap = {"chat": "max_completion_tokens", "responses": "max_output_tokens"}[api]
+    named_arm = {
+        "chat": {"reasoning_effort": "none"},
+        "responses": {"reasoning": {"effort": "none"}},
+    }[api]
+    asked = [{"model": MODEL, cap: 2048, **named_arm}, {"model": "auto"}]
+    seen = []
+    with both(ladder=[f"{MODEL}@none"]) as clients:
+        for (client, server), arm in zip(clients, asked, strict=True):
+            calls = API[api](client)
+            if way == "stream":
+                made = calls.create(stream=True, **arm, **kwargs)
+                seen.append((isinstance(made, openai.Stream), plain(list(made))))
+            elif way == "raw":
+                made = calls.with_raw_response.create(**arm, **kwargs)
+                seen.append((type(made), plain(made.parse())))
+            else:
+                made = getattr(calls, method)(**arm, **kwargs)
+                seen.append((type(made), plain(made)))
+            bodies = [
+                {k: v for k, v in h.body.items() if k != "stream_options"} for h in server.hits
+            ]
+            seen[-1] += (bodies,)
+            client.close()
+    assert seen[0] == seen[1]
+
+
 @pytest.mark.parametrize("api", ["chat", "responses"])
 def test_an_async_raw_response_is_booked_from_what_was_read(api):
     ledger = effortctl.stores.MemoryLedger()

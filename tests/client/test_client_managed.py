@@ -14,7 +14,7 @@ from openai.types.responses import ParsedResponse, Response
 from sdk_calls import API, Invoice
 
 import effortctl
-from effortctl import BudgetExceededError, ConfigError, NotAcceptedError, verifiers
+from effortctl import BudgetExceededError, ConfigError, NotAcceptedError, stores, verifiers
 from effortctl.stores import MemoryLedger, TraceStore, read_traces
 from effortctl.testing import FakeClock, MockReply, MockServer
 
@@ -286,12 +286,19 @@ def test_what_cannot_be_managed_is_refused_by_name(server, kwargs, named):
     assert server.count() == 0
 
 
-def test_raw_and_background_calls_cannot_be_managed(server):
+@pytest.mark.parametrize(
+    ("kwargs", "named"),
+    [
+        ({"background": True}, "background="),
+        ({"prompt": {"id": "pmpt_1"}}, "prompt="),
+        ({"conversation": "conv_1"}, "conversation="),
+    ],
+)
+def test_what_responses_cannot_hand_over_is_refused_by_name(server, kwargs, named):
     client = Client(server, "sync").make()
-    with pytest.raises(ConfigError, match="with_raw_response"):
-        client.responses.with_raw_response.create(model="auto", input="x")
-    with pytest.raises(ConfigError, match="background="):
-        client.responses.create(model="auto", input="x", background=True)
+    with pytest.raises(ConfigError, match=named):
+        client.responses.create(model="auto", input="x", **kwargs)
+    assert server.count() == 0
     client.close()
 
 
@@ -301,6 +308,53 @@ def test_sampling_an_arm_refuses_is_left_out_with_a_warning(kind, api):
         with pytest.warns(effortctl.EffortctlWarning, match="takes no temperature"):
             client.call(api, model="auto", temperature=0.2, **ASK[api])
     assert ["temperature" in hit.body for hit in server.hits] == [True, False, False]
+
+
+@pytest.mark.parametrize("model", ["auto", "gpt-6-luna"])
+def test_feedback_on_a_call_is_kept_beside_its_trace(server, kind, model, tmp_path):
+    path = tmp_path / "traces.jsonl"
+    client = Client(server, kind, traces=TraceStore(path))
+    reply = client.call("responses", model=model, input=PROMPT)
+    effortctl.info(reply).feedback(0.5, "half right")
+    known = effortctl.info(reply)
+    (given,) = stores.read_feedback(stores.feedback_path(path))
+    assert (given.trace_id, given.score, given.note) == (known.decision_id, 0.5, "half right")
+    assert stores.find_trace(path, given.trace_id).cost_usd == known.cost_usd
+    with pytest.raises(ConfigError, match="score"):
+        known.feedback(2)
+
+
+@pytest.mark.parametrize("mode", ["commit_first", "buffer_until_verified"])
+@pytest.mark.parametrize("model", ["auto", "gpt-6-luna"])
+def test_feedback_can_be_given_on_streams_and_failures(server, mode, model, tmp_path):
+    path = tmp_path / "traces.jsonl"
+    client = Client(server, "sync", stream=mode, traces=TraceStore(path)).make()
+    stream = client.chat.completions.create(model=model, stream=True, **ASK["chat"])
+    list(stream)
+    effortctl.info(stream).feedback(1)
+    server.script(["400"])
+    with pytest.raises((openai.BadRequestError, effortctl.BackendError)) as caught:
+        client.chat.completions.create(model=model, **ASK["chat"])
+    effortctl.info(caught.value).feedback(0)
+    client.close()
+    given = list(stores.read_feedback(stores.feedback_path(path)))
+    assert [each.score for each in given] == [1, 0]
+
+
+def test_feedback_on_a_step_of_a_session_goes_to_the_sessions_traces(server, tmp_path):
+    path = tmp_path / "traces.jsonl"
+    inner = openai.OpenAI(base_url=server.base_url, api_key="k")
+    with effortctl.Session(inner, ladder=LADDER, traces=TraceStore(path)) as session:
+        effortctl.info(session.client.responses.create(model="auto", input=PROMPT)).feedback(1)
+        session.steps[0].feedback(0.25)
+    inner.close()
+    assert [each.score for each in stores.read_feedback(stores.feedback_path(path))] == [1, 0.25]
+
+
+def test_feedback_needs_somewhere_to_be_kept(server):
+    known = effortctl.info(Client(server, "sync").call("responses", model="auto", input=PROMPT))
+    with pytest.raises(ConfigError, match="traces=TraceStore"):
+        known.feedback(1)
 
 
 @pytest.mark.parametrize("way", ["dump", "copy", "deepcopy", "json"])

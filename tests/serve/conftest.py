@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 import threading
 import time
 import urllib.error
@@ -22,15 +25,18 @@ import openai  # noqa: E402 - after the check for what may be missing
 
 from effortctl import Arm, Endpoint, Price  # noqa: E402 - as above
 from effortctl.serve import Listener, ServeConfig, build_app  # noqa: E402 - as above
+from effortctl.serve._run import server_config  # noqa: E402 - as above
 from effortctl.stores import MemoryLedger  # noqa: E402 - as above
 from effortctl.testing import MockServer  # noqa: E402 - as above
 
+# The npm client reads its registry and proxy from here; the rest of a test's home is empty.
+_REAL_HOME = os.environ.get("HOME", "")
 PRICE = Price(input_usd_per_mtok="1", output_usd_per_mtok="2")
 
 
-def arms(base_url, *, price=PRICE, endpoint="mine"):
+def arms(base_url, *, price=PRICE, endpoint="mine", key_env=None):
     """Two arms of a server: gpt-6-luna at low effort, gpt-6-sol at high effort."""
-    at = Endpoint(name=endpoint, base_url=base_url)
+    at = Endpoint(name=endpoint, base_url=base_url, api_key_env=key_env)
     return [
         Arm(
             name=f"{model}@{effort}",
@@ -71,8 +77,7 @@ class Proxy:
 def running(app, *, token=None):
     """Serve an app until the end of the block; gives its base_url."""
     with Listener("127.0.0.1", 0, token=token) as listener:
-        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="on")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(app, grace_s=10))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener.socket]})
         thread.start()
         try:
@@ -88,13 +93,13 @@ def serve() -> Iterator[Any]:
     """Starts an endpoint in front of a mock server."""
     with ExitStack() as stack:
 
-        def start(responder=None, *, mock=None, price=PRICE, endpoint="mine", **options):
+        def start(responder=None, *, mock=None, **options):
             mock = mock or (MockServer(responder) if responder else MockServer())
             stack.enter_context(mock)
             ledger = options.pop("ledger", None) or MemoryLedger()
-            config = ServeConfig(
-                ladder=arms(mock.base_url, price=price, endpoint=endpoint), ledger=ledger, **options
-            )
+            of_arms = {n: options.pop(n) for n in ("price", "endpoint", "key_env") if n in options}
+            ladder = options.pop("ladder", None) or arms(mock.base_url, **of_arms)
+            config = ServeConfig(ladder=ladder, ledger=ledger, **options)
             token = options.get("token")
             base_url = stack.enter_context(running(build_app(config), token=token))
             root = base_url.removesuffix("/v1")
@@ -141,3 +146,27 @@ def until(condition, *, seconds=10.0):
 def http():
     """Plain HTTP."""
     return SimpleNamespace(post=post, get=get, until=until)
+
+
+@pytest.fixture(scope="session")
+def node_folder(tmp_path_factory):
+    """A folder with the official Node client."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("node")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "openai"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, "HOME": _REAL_HOME},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip("the package registry did not answer in time")
+    if done.returncode != 0:
+        pytest.skip(f"npm cannot install the client: {done.stderr.strip()[-200:]}")
+    return folder

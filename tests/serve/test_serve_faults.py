@@ -39,6 +39,15 @@ def test_a_budget_holds_for_calls_that_pass_through(serve, http):
 
 
 @pytest.mark.parametrize("model", ["effortctl/auto", "gpt-6-sol"])
+def test_a_reply_nested_too_deeply_to_be_passed_on_is_a_502(serve, http, model):
+    proxy = serve(lambda request: "408")
+    proxy.mock.script(["deep-nesting:depth=600"], repeat=True)
+    status, code = error_of(http.post(proxy.base_url + CHAT, {**ASK, "model": model}))
+    assert status == 502
+    assert code.startswith("upstream_malformed")
+
+
+@pytest.mark.parametrize("model", ["effortctl/auto", "gpt-6-sol"])
 def test_a_deadline_is_a_504(serve, http, model):
     proxy = serve(mock=MockServer(latency_s=5), deadline_s=0.3)
     status, code = error_of(http.post(proxy.base_url + CHAT, {**ASK, "model": model}))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 
 import pytest
 
@@ -94,7 +95,8 @@ def leave_early(base_url, body, *, read=0):
 @pytest.mark.parametrize("model", ["effortctl/auto", "gpt-6-sol"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_client_that_leaves_stops_the_call_and_its_money_is_booked(serve, http, model, stream):
-    proxy = serve(mock=MockServer(latency_s=30), budget="$1/day")
+    traces = Traces()
+    proxy = serve(mock=MockServer(latency_s=30), budget="$1/day", traces=traces)
     visit = leave_early(proxy.base_url, {**ASK, "model": model, "stream": stream})
     next(visit)
     http.until(lambda: proxy.ledger.reserved(budget()) > 0)
@@ -103,6 +105,27 @@ def test_a_client_that_leaves_stops_the_call_and_its_money_is_booked(serve, http
     (entry,) = proxy.ledger.entries()
     assert entry.cost_usd > 0
     http.until(lambda: "effortctl_requests_in_flight 0" in http.get(proxy.root + "/metrics")[2])
+    (trace,) = traces.all
+    assert (trace.outcome, trace.id) == ("failed", entry.trace_id)
+    assert trace.cost_usd == entry.cost_usd == dollars(http, proxy)
+
+
+class Traces:
+    """Keeps traces in a list."""
+
+    def __init__(self):
+        self.all = []
+
+    def write(self, trace):
+        self.all.append(trace)
+
+
+def dollars(http, proxy):
+    """What `/metrics` says was spent."""
+    lines = http.get(proxy.root + "/metrics")[2].splitlines()
+    return sum(
+        Decimal(line.split()[-1]) for line in lines if line.startswith("effortctl_cost_usd_total")
+    )
 
 
 @pytest.mark.parametrize("mode", ["commit_first", "passes_through"])
@@ -115,6 +138,8 @@ def test_leaving_in_the_middle_of_a_stream_books_it(serve, http, mode):
     next(visit, None)
     http.until(lambda: len(list(proxy.ledger.entries())) == 1)
     http.until(lambda: proxy.ledger.reserved(budget()) == 0)
+    (entry,) = proxy.ledger.entries()
+    http.until(lambda: dollars(http, proxy) == entry.cost_usd > 0)
 
 
 def budget():

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-
-import pytest
 
 SCRIPT = """
 import OpenAI from "openai";
@@ -50,32 +47,6 @@ const all = await Promise.all(Array.from({ length: 20 }, async () => {
 told.many = all.filter((text) => text === "408").length;
 console.log(JSON.stringify(told));
 """
-# The npm client reads its registry and proxy from here; the rest of a test's home is empty.
-_REAL_HOME = os.environ.get("HOME", "")
-
-
-@pytest.fixture(scope="module")
-def node_folder(tmp_path_factory):
-    """A folder with the official Node client."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node and npm are not installed")
-    folder = tmp_path_factory.mktemp("node")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "openai"]
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**os.environ, "HOME": _REAL_HOME},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip("the package registry did not answer in time")
-    if done.returncode != 0:
-        pytest.skip(f"npm cannot install the client: {done.stderr.strip()[-200:]}")
-    return folder
 
 
 def test_the_official_node_client_streams(serve, node_folder):

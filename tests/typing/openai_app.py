@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from openai import AsyncOpenAI, AsyncStream, AzureOpenAI, OpenAI, Stream
+from openai import APIResponse, AsyncOpenAI, AsyncStream, AzureOpenAI, OpenAI, Stream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ParsedChatCompletion
 from openai.types.responses import ParsedResponse, Response, ResponseStreamEvent
 from pydantic import BaseModel
@@ -50,6 +50,25 @@ def ask_chat_at(question: str) -> ChatCompletion:
 
 def stream(question: str) -> Stream[ResponseStreamEvent]:
     return client.responses.create(model="auto", input=question, stream=True)
+
+
+def stream_raw(question: str) -> list[str]:
+    with client.responses.with_streaming_response.create(
+        model="auto", input=question, stream=True
+    ) as response:
+        assert_type(response, APIResponse[Stream[ResponseStreamEvent]])
+        return [event.type for event in response.parse()]
+
+
+def ask_raw(question: str) -> tuple[str | None, Response]:
+    raw = client.responses.with_raw_response.create(model="auto", input=question)
+    assert_type(effortctl.info(raw), CallInfo)
+    return raw.headers.get("x-effortctl-cost-usd"), raw.parse()
+
+
+def judge(reply: Response, *, right: bool) -> None:
+    assert_type(effortctl.info(reply).feedback(float(right), "by hand"), None)
+    effortctl.info(reply).feedback("good")  # type: ignore[arg-type]
 
 
 def extract(text: str) -> Invoice | None:
