@@ -288,7 +288,16 @@ def test_a_killed_process_nobody_waited_for_is_dead():
     child.communicate()
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handler of Ctrl-C: a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="POSIX only")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_while_waiting_for_another_process_leaves_the_file_free(path):
     # Python delivers the interrupt the moment SQLite returns, that is with the lock just granted.
     with SqliteLedger(path) as ledger:
