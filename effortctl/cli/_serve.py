@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -91,6 +92,9 @@ def serve(  # noqa: PLR0913 - one parameter per option of the command line
             traces=_open_traces(traces_path(traces)),
         )
         app = server.build_app(config)
+        # What was made so far stays: looking through it for garbage would hold up streams for 10 ms.
+        gc.collect()
+        gc.freeze()
         typer.echo(f"listening on {listener.base_url}")
         server.run(app, listener, grace_s=grace)
 

@@ -158,6 +158,8 @@ class Upstream:
     def _home(self, model: str) -> Endpoint:
         """Who serves a model: the endpoint of its first arm, else its maker's if that is ours, else the first."""
         first = self.ladder.arms[0].endpoint
+        if model == AUTO or len(self._endpoints) == 1:
+            return first
         named = next((arm.endpoint for arm in self.ladder.arms if arm.model == model), None)
         return named or self._endpoints.get(load_catalog().home(model) or "", first)
 
