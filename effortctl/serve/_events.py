@@ -69,14 +69,6 @@ class EventDecoder:
         for event in blocks.end():
             yield event
 
-    def iter_bytes(self, pieces: Iterator[bytes]) -> Iterator[_ServerSentEvent]:
-        """Not for sync streams.
-
-        Raises:
-            NotImplementedError: Always.
-        """
-        raise NotImplementedError("the endpoint reads its streams with asyncio")
-
 
 class _Blocks:
     """Cuts a stream at its empty lines."""
