@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import openai
 import pytest
+from agent_clients import client_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -45,22 +46,8 @@ def server():
         yield running
 
 
-_OPENED: list[openai.OpenAI] = []
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays_open():
-    """A session leaves the client it was given open: it is ours, and so is closing it."""
-    yield
-    while _OPENED:
-        _OPENED.pop().close()
-
-
 def session(server, kind=openai.OpenAI, **options):
-    client = kind(base_url=server.base_url, api_key="k")
-    if isinstance(client, openai.OpenAI):
-        _OPENED.append(client)
-    return Session(client, **{"ladder": LADDER, "verify": "number:408"} | options)
+    return Session(client_of(server, kind), **{"ladder": LADDER, "verify": "number:408"} | options)
 
 
 def ask(client, text, **more):
